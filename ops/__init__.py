@@ -1,0 +1,1 @@
+"""What keeps it running: settings, logs, clients, lifecycle, the CLI, dev servers and the sandbox."""

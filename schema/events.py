@@ -1,0 +1,225 @@
+"""The events: what the streams hold, typed, with one encode and one decode.
+
+Stored form: a flat mapping of text to text, readable with ``redis-cli XRANGE``. ``webhook_accepted``
+is the `webhooks` entry itself and carries no ``type``; all other types live in `outcomes`. Every
+outcome carries lead, action and ``received_at``, enough to make its row without having seen any other
+event. Fields that hold personal data (``payload``, ``message``, ``enrichment``) pass through the codec
+before they get here: this module sees sealed text only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, ClassVar, get_type_hints
+
+from schema.errors import LeadstreamError
+from schema.times import from_text, to_text
+
+
+class EventError(LeadstreamError):
+    """A stream entry does not decode into an event; it was not written by this code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAccepted:
+    """A webhook was stored: the entry of the `webhooks` stream.
+
+    Attributes:
+        version: what tells two updates of a lead apart (a time or a hash).
+        source: ``webhook``, ``trigger``, ``reconcile`` or ``replay``.
+        received_at: when the door took it; kept through spool and replay.
+        traceparent: W3C trace context, or empty.
+        payload: the raw body (or batch element), as the codec stores it.
+    """
+
+    type: ClassVar[str] = "webhook_accepted"
+    event_id: str
+    lead_id: str
+    action: str
+    version: str
+    source: str
+    received_at: datetime
+    traceparent: str = ""
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What every fact of the `outcomes` stream carries.
+
+    Attributes:
+        at: when it became true, by Redis time (set by the script that appends it).
+        attempt: number of the attempt within its series, from 1; 0 where none was made.
+        fence: the lease's fence (see `schema.status.fence_of`); 0 where no lease was held.
+        instance: who says so.
+    """
+
+    type: ClassVar[str]
+    event_id: str
+    lead_id: str
+    action: str
+    received_at: datetime
+    at: datetime | None = None
+    attempt: int = 0
+    fence: int = 0
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDuplicated(Outcome):
+    """The same webhook came again; ``received_at`` is this delivery's time."""
+
+    type: ClassVar[str] = "webhook_duplicated"
+    source: str = ""
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingStarted(Outcome):
+    """An instance took the lead's lease and began an attempt."""
+
+    type: ClassVar[str] = "processing_started"
+    entry_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(Outcome):
+    """The attempt ended without an end of the event: it waits for ``retry_at``.
+
+    Attributes:
+        counted: 1 when it spent an attempt, 0 when the outside world said *wait*.
+    """
+
+    type: ClassVar[str] = "attempt_failed"
+    step: str = ""
+    code: str = ""
+    api: str = ""
+    error: str = ""
+    retry_at: datetime | None = None
+    counted: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadProcessed(Outcome):
+    """The event reached its good end.
+
+    Attributes:
+        result: ``sent``, ``no_match``, ``dry_run``, ``recorded``, ``unchanged`` or ``superseded``.
+        message_ref: the marker of the message, or empty where none was sent.
+        timings: JSON object, milliseconds spent per step.
+        calls: JSON object, calls spent per outside API.
+        message: the text sent or prepared, as the codec stores it.
+        enrichment: what was found (allow-listed), as the codec stores it.
+    """
+
+    type: ClassVar[str] = "lead_processed"
+    result: str = ""
+    message_ref: str = ""
+    timings: str = ""
+    calls: str = ""
+    message: str = ""
+    enrichment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadDeadLettered(Outcome):
+    """The event was given up; its entry is in the `dead` stream."""
+
+    type: ClassVar[str] = "lead_dead_lettered"
+    step: str = ""
+    code: str = ""
+    api: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReplayed(Outcome):
+    """An operator (or `recover`) put the event back to work: a new series of attempts begins."""
+
+    type: ClassVar[str] = "event_replayed"
+    entry_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventIgnored(Outcome):
+    """The webhook is kept in the record but needs no work.
+
+    Attributes:
+        reason: ``unknown_action`` or ``already_final``.
+    """
+
+    type: ClassVar[str] = "event_ignored"
+    reason: str = ""
+    source: str = ""
+    payload: str = ""
+
+
+Event = WebhookAccepted | Outcome
+
+_OUTCOMES: tuple[type[Outcome], ...] = (
+    WebhookDuplicated,
+    ProcessingStarted,
+    AttemptFailed,
+    LeadProcessed,
+    LeadDeadLettered,
+    EventReplayed,
+    EventIgnored,
+)
+
+
+def _to_time(text: str) -> datetime | None:
+    return from_text(text) if text else None
+
+
+_DECODERS: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    datetime: from_text,
+    datetime | None: _to_time,
+}
+
+
+def _decoders_of(cls: type[Any]) -> dict[str, Callable[[str], Any]]:
+    hints = get_type_hints(cls)
+    return {f.name: _DECODERS[hints[f.name]] for f in fields(cls)}
+
+
+_ALL: tuple[type[Event], ...] = (WebhookAccepted, *_OUTCOMES)
+_CLASSES: dict[str, tuple[type[Event], dict[str, Callable[[str], Any]]]] = {
+    cls.type: (cls, _decoders_of(cls)) for cls in _ALL
+}
+
+
+def encode(event: Event) -> dict[str, str]:
+    """The event as flat text fields, in declaration order; empty optional fields are left out.
+
+    ``at`` is left out too where it is None: the appending script stamps it with Redis time.
+    """
+    flat: dict[str, str] = {} if isinstance(event, WebhookAccepted) else {"type": event.type}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if value is None or (value == "" and field.default == ""):
+            continue
+        flat[field.name] = to_text(value) if isinstance(value, datetime) else str(value)
+    return flat
+
+
+def decode(flat: Mapping[str, str]) -> Event:
+    """The event of a stream entry's fields; fields this version does not know are passed over.
+
+    Raises:
+        EventError: an unknown type, or a required field missing or malformed.
+    """
+    kind = flat.get("type", WebhookAccepted.type)
+    try:
+        cls, decoders = _CLASSES[kind]
+        event: Event = cls(**{k: decoders[k](v) for k, v in flat.items() if k in decoders})
+    except (KeyError, TypeError, ValueError) as error:
+        raise EventError(f"stream entry of type {kind!r} does not decode: {error}") from error
+    return event
+
+
+def text_fields(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    """A redis-py entry's fields as text."""
+    return {k.decode(): v.decode() for k, v in raw.items()}

@@ -1,0 +1,60 @@
+"""Who is who: dedup keys, event ids and the marker that makes a repeated send detectable.
+
+The event id is a UUIDv5 of the dedup key in a fixed namespace, so the same webhook has the same id
+through spool, retry, replay, reconcile and rebuild, on every machine.
+"""
+
+import hashlib
+import re
+import zlib
+from uuid import UUID, uuid5
+
+CREATE = "on_create_lead"
+UPDATE = "on_update_lead"
+CLOSE = "on_close_lead"
+ACTIONS = frozenset({CREATE, UPDATE, CLOSE})
+
+# uuid5(NAMESPACE_URL, "urn:c2s-leadstream:events"), written out: it must never change.
+EVENT_NAMESPACE = UUID("17a174c7-0dc6-560c-a7b5-6795213a491c")
+
+_LEAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
+_MARKER_HEX = 12
+
+
+def is_lead_id(text: str) -> bool:
+    """Whether ``text`` may name a lead: 1-128 characters, no spaces, braces or control characters.
+
+    Braces are refused because the id becomes part of Redis keys, whose hash tag is in braces.
+    """
+    return _LEAD_ID.fullmatch(text) is not None
+
+
+def version_of_body(payload: bytes) -> str:
+    """The version of an update that carries no time: a hash of its bytes."""
+    return "sha256-" + hashlib.sha256(payload).hexdigest()[:32]
+
+
+def dedup_key(lead_id: str, action: str, version: str) -> str:
+    """What makes two webhooks the same one.
+
+    ``lead:action`` for create and close (the seed's rule), ``lead:action:version`` for update and
+    for actions we do not know.
+    """
+    if action in (CREATE, CLOSE):
+        return f"{lead_id}:{action}"
+    return f"{lead_id}:{action}:{version}"
+
+
+def event_id_of(key: str) -> str:
+    """The event id of a dedup key, as UUID text."""
+    return str(uuid5(EVENT_NAMESPACE, key))
+
+
+def marker(event_id: str) -> str:
+    """The last line of a message: ``ref: `` and the first 12 hex digits of the event id (C2S.md §4)."""
+    return f"ref: {event_id.replace('-', '')[:_MARKER_HEX]}"
+
+
+def partition_of(lead_id: str, partitions: int) -> int:
+    """The partition that holds all keys of a lead: ``crc32(lead_id) % partitions``."""
+    return zlib.crc32(lead_id.encode()) % partitions if partitions > 1 else 0

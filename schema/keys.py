@@ -1,0 +1,61 @@
+"""Every key name in Redis, in one place.
+
+``{p}`` is the partition in braces: a hash tag, so that all keys of a lead share a Redis Cluster slot
+and one script may touch them together.
+"""
+
+from dataclasses import dataclass
+
+GROUP = "processors"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key names of one partition."""
+
+    partition: int
+
+    @property
+    def prefix(self) -> str:
+        return f"c2s:{{{self.partition}}}"
+
+    @property
+    def webhooks(self) -> str:
+        """Stream: the log of accepted webhooks."""
+        return f"{self.prefix}:webhooks"
+
+    @property
+    def outcomes(self) -> str:
+        """Stream: facts since then."""
+        return f"{self.prefix}:outcomes"
+
+    @property
+    def dead(self) -> str:
+        """Stream: dead letters."""
+        return f"{self.prefix}:dead"
+
+    @property
+    def retries(self) -> str:
+        """Sorted set: entry ids by due time (epoch milliseconds)."""
+        return f"{self.prefix}:retries"
+
+    @property
+    def wake(self) -> str:
+        """Pub/sub channel: says *there is work in flight* to instances that block on an empty stream."""
+        return f"{self.prefix}:wake"
+
+    def dedup(self, dedup_key: str) -> str:
+        """String: the event id first accepted for a dedup key."""
+        return f"{self.prefix}:dedup:{dedup_key}"
+
+    def lease(self, lead_id: str) -> str:
+        """String: ``<instance>|<fence>`` of the lead's present owner (the seed's lock)."""
+        return f"{self.prefix}:lead:processing:{lead_id}"
+
+    def queue(self, lead_id: str) -> str:
+        """Sorted set: the lead's waiting entries by stream id, oldest first."""
+        return f"{self.prefix}:lead:queue:{lead_id}"
+
+    def steps(self, event_id: str) -> str:
+        """Hash: attempt count, finished steps and the send intent of one event."""
+        return f"{self.prefix}:steps:{event_id}"
