@@ -50,7 +50,7 @@ class Outcome:
     Attributes:
         at: when it became true, by Redis time (set by the script that appends it).
         attempt: number of the attempt within its series, from 1; 0 where none was made.
-        fence: the lease's fence (see `schema.status.fence_of`); 0 where no lease was held.
+        fence: the lease's fence (see `schema.status`); 0 where no lease was held.
         instance: who says so.
     """
 

@@ -40,6 +40,11 @@ class Keys:
         return f"{self.prefix}:retries"
 
     @property
+    def fence(self) -> str:
+        """String: the last fence given out in this partition."""
+        return f"{self.prefix}:fence"
+
+    @property
     def wake(self) -> str:
         """Pub/sub channel: says *there is work in flight* to instances that block on an empty stream."""
         return f"{self.prefix}:wake"

@@ -7,8 +7,9 @@
                    └────┘ a retry waits as `processing`, with retry_count and the last error
 
 Facts reach the projector from two streams in any order. Which fact wins is decided by
-``(fence, rank)``: every attempt holds a newer fence (it is made from a Redis stream id, so it only
-grows), and within one attempt a later fact has a higher rank.
+``(fence, rank)``: every attempt and every replay holds a newer fence (Redis time in microseconds, made
+strictly growing by `schema/lua/_prelude.lua`), and within one attempt a later fact has a higher rank.
+Facts without a lease (accepted, duplicated, ignored) have fence 0.
 """
 
 from enum import StrEnum
@@ -43,13 +44,3 @@ STATUS_AFTER: dict[str, Status] = {
     "lead_processed": Status.SUCCESS,
     "lead_dead_lettered": Status.FAILED,
 }
-
-
-def fence_of(stream_id: str) -> int:
-    """The fence made from a stream id: milliseconds followed by a six-digit sequence.
-
-    A Redis stream id only grows, also when the server's clock steps back, and after a wiped Redis it
-    still grows with time. Fits a Postgres ``bigint`` until the year 2262.
-    """
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds) * 1_000_000 + min(int(sequence or 0), 999_999)

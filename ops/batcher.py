@@ -1,0 +1,67 @@
+"""Group commit: callers that come while a flush is under way share the next one.
+
+An idle batcher flushes at once, so a lone caller waits for nothing but its own round trip; under load
+each round trip carries everything that gathered during the one before. Each caller gets its own result
+or error.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Turns single calls into batched ones."""
+
+    def __init__(
+        self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, most: int = 128, width: int = 1
+    ) -> None:
+        """Set up; nothing runs until the first call.
+
+        Args:
+            flush: answers a batch, in order; what it raises goes to every caller of the batch.
+            most: largest batch.
+            width: flushes under way at once.
+        """
+        self._flush = flush
+        self._most = most
+        self._width = width
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """Callers whose batch has not been sent yet."""
+        return len(self._waiting)
+
+    async def submit(self, item: T) -> R:
+        """The result for ``item``. A caller that is cancelled leaves; its item may still take effect."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._running) < self._width:
+            task = asyncio.create_task(self._drain())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await future
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), self._most)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            try:
+                results = await self._flush([item for item, _ in batch])
+            except asyncio.CancelledError:
+                for _, future in batch:
+                    future.cancel()
+                raise
+            except Exception as error:  # noqa: BLE001 -- handed to the callers, not swallowed
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), result in zip(batch, results, strict=True):
+                    if not future.done():
+                        future.set_result(result)

@@ -1,0 +1,66 @@
+-- Shared by all scripts (prepended by schema.scripts). Time is Redis time only: a machine whose clock is
+-- wrong cannot shorten a lease or bring a retry forward.
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]), tonumber(t[2])
+end
+
+local function now_ms()
+  local s, us = clock()
+  return s * 1000 + math.floor(us / 1000)
+end
+
+-- ISO-8601 in UTC of an epoch time (days-from-civil inverted; H. Hinnant, "chrono-compatible date algorithms").
+local function iso(s, us)
+  local days = math.floor(s / 86400)
+  local rest = s - days * 86400
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, day,
+    math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, us)
+end
+
+local function iso_now()
+  return iso(clock())
+end
+
+local function iso_ms(ms)
+  return iso(math.floor(ms / 1000), (ms % 1000) * 1000)
+end
+
+-- The next fence of a partition: Redis time in microseconds, or one more than the last where the clock has
+-- not moved on (or moved back). So it grows within one Redis, and over a wiped one. Below 2^53: exact.
+local function next_fence(key)
+  local s, us = clock()
+  local fence = s * 1000000 + us
+  local last = tonumber(redis.call('GET', key) or '0')
+  if fence <= last then fence = last + 1 end
+  local text = string.format('%.0f', fence)
+  redis.call('SET', key, text)
+  return text
+end
+
+-- A stream id as a sorted-set score: milliseconds, and the sequence as a fraction (exact up to 4,095).
+local function score_of(entry_id)
+  local ms, seq = string.match(entry_id, '^(%d+)-(%d+)$')
+  return string.format('%.4f', tonumber(ms) + math.min(tonumber(seq), 4095) / 4096)
+end
+
+-- Who has an entry in the pending entries list; false where nobody does.
+local function owner_of(stream, group, entry_id)
+  local rows = redis.call('XPENDING', stream, group, entry_id, entry_id, 1)
+  return rows[1] and rows[1][2] or false
+end
+
+-- The fields of one stream entry as a flat list; false where it was trimmed or deleted.
+local function body_of(stream, entry_id)
+  local rows = redis.call('XRANGE', stream, entry_id, entry_id)
+  return rows[1] and rows[1][2] or false
+end

@@ -1,0 +1,64 @@
+-- append: accept webhooks. Dedup key and stream entry together, never one without the other.
+--
+-- The entry is written before the dedup key: were the second write ever to fail, the webhook would be taken
+-- twice (the event id shows it), not lost. A first write over `maxmemory` is refused before anything is
+-- written, so the door can put the whole batch into its spool.
+--
+-- KEYS  webhooks, outcomes, then one dedup key per item
+-- ARGV  dedup TTL (s), instance, 1 if this batch may have been appended before (its reply was lost), then
+--       per item: kind (accept|ignore), event_id, lead_id, action, version, source, received_at, traceparent,
+--       payload
+-- reply per item: {1 stored | 0 duplicate, event id first accepted, entry id or ''}
+local webhooks, outcomes = KEYS[1], KEYS[2]
+local ttl, instance, again = ARGV[1], ARGV[2], ARGV[3] == '1'
+local WIDTH, LOOKBACK = 9, 1000
+
+-- Whether this very delivery (same event, same time of receipt) is in the tail of a stream already.
+local function stored_before(stream, event_id, received_at)
+  for _, row in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', LOOKBACK)) do
+    local same_event, same_time = false, false
+    for i = 1, #row[2], 2 do
+      same_event = same_event or (row[2][i] == 'event_id' and row[2][i + 1] == event_id)
+      same_time = same_time or (row[2][i] == 'received_at' and row[2][i + 1] == received_at)
+    end
+    if same_event and same_time then return row[1] end
+  end
+  return false
+end
+
+local replies = {}
+for n = 1, #KEYS - 2 do
+  local at = 3 + (n - 1) * WIDTH
+  local kind, event_id, lead_id, action, version, source, received_at, traceparent, payload =
+    ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
+    ARGV[at + 8], ARGV[at + 9]
+  local dedup = KEYS[2 + n]
+  local first = redis.call('GET', dedup)
+  if not first then
+    local id
+    if kind == 'ignore' then
+      id = redis.call('XADD', outcomes, '*', 'type', 'event_ignored', 'event_id', event_id, 'lead_id', lead_id,
+        'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', '0', 'fence', '0',
+        'instance', instance, 'reason', 'unknown_action', 'source', source, 'payload', payload)
+    else
+      id = redis.call('XADD', webhooks, '*', 'event_id', event_id, 'lead_id', lead_id, 'action', action,
+        'version', version, 'source', source, 'received_at', received_at, 'traceparent', traceparent,
+        'payload', payload)
+    end
+    redis.call('SET', dedup, event_id, 'EX', ttl)
+    replies[n] = {1, event_id, id}
+  else
+    local mine = again and stored_before(kind == 'ignore' and outcomes or webhooks, first, received_at)
+    if mine then
+      replies[n] = {1, first, mine}
+    else
+      if not (again and stored_before(outcomes, first, received_at)) then
+        redis.call('XADD', outcomes, '*', 'type', 'webhook_duplicated', 'event_id', first, 'lead_id', lead_id,
+          'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', '0', 'fence', '0',
+          'instance', instance, 'source', source, 'payload', payload)
+      end
+      replies[n] = {0, first, ''}
+    end
+  end
+end
+return replies

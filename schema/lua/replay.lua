@@ -1,0 +1,21 @@
+-- replay: put an event back to work under its own id, as a new series of attempts.
+--
+-- Its steps stay (look-ups are not paid twice, a send intent is remembered) but the attempt count starts anew,
+-- and the next attempt reads the lead before it sends: a replay can never message twice.
+--
+-- KEYS  webhooks, outcomes, fence, steps, dedup
+-- ARGV  dedup TTL (s), steps TTL (s), instance, reason, event_id, lead_id, action, version, source,
+--       received_at, traceparent, payload
+-- reply the new entry id
+local webhooks, outcomes, fences, steps, dedup = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local fence = next_fence(fences)
+local id = redis.call('XADD', webhooks, '*', 'event_id', ARGV[5], 'lead_id', ARGV[6], 'action', ARGV[7],
+  'version', ARGV[8], 'source', ARGV[9], 'received_at', ARGV[10], 'traceparent', ARGV[11], 'payload', ARGV[12])
+redis.call('XADD', outcomes, '*', 'type', 'event_replayed', 'event_id', ARGV[5], 'lead_id', ARGV[6],
+  'action', ARGV[7], 'received_at', ARGV[10], 'at', iso_now(), 'attempt', '0', 'fence', fence,
+  'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4])
+redis.call('HSET', steps, 'attempt', '0', 'verify', '1')
+redis.call('HDEL', steps, 'clean')
+redis.call('EXPIRE', steps, ARGV[2])
+redis.call('SET', dedup, ARGV[5], 'EX', ARGV[1])
+return id
