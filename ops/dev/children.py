@@ -105,6 +105,23 @@ def kill_group(leader: subprocess.Popen[bytes]) -> None:
         os.killpg(leader.pid, signal.SIGKILL)
 
 
+def wait_unreaped(child: subprocess.Popen[bytes]) -> None:
+    """Block until the child has ended, leaving its entry in the process table for `reap_group`.
+
+    While the entry is there, nobody else can be given its id, so a signal to it hits no stranger.
+    """
+    if sys.platform == "linux":
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        child.wait()
+
+
+def reap_group(child: subprocess.Popen[bytes]) -> int:
+    """Exit code of a child that has ended (negative: the signal); SIGKILLs what is left of its group."""
+    kill_group(child)
+    return child.wait()
+
+
 def _spawner() -> "queue.SimpleQueue[_Job]":
     # Keyed by process: a forked copy of us has no copy of the thread.
     with _lock:

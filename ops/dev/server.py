@@ -88,6 +88,11 @@ class EmbeddedServer(ABC):
         return self._child is not None and self._child.poll() is None
 
     @property
+    def exit_code(self) -> int | None:
+        """How the process ended if it ended by itself (negative: by which signal), else None."""
+        return self._child.poll() if self._child is not None else None
+
+    @property
     def log_path(self) -> Path:
         """File with everything the server printed, all runs."""
         return self.data_dir / f"{self.name}.log"
