@@ -64,7 +64,7 @@ def locate(data_dir: Path) -> PostgresHome:
         return PostgresHome(wheel / "bin", in_place, None, None)
     noted = _noted_cluster(data_dir)
     account = _account_for(noted or in_place)
-    programs = wheel if _tree_is_open(wheel) else _private_programs(wheel)
+    programs = wheel if _is_open(wheel) else _private_programs(wheel)
     if noted is None and (in_place.exists() or _is_reachable(data_dir, account)):
         return PostgresHome(programs / "bin", in_place, account, None)
     cluster = noted or private_root() / f"cluster-{_key(str(data_dir.resolve()))}"
@@ -179,25 +179,43 @@ def _tree_is_open(tree: Path) -> bool:
     return True
 
 
-def _private_programs(wheel: Path) -> Path:
+def _libraries_of(install: Path) -> Path:
+    # Beside the package; the programs look for it by a path relative to themselves ($ORIGIN).
+    return install.parent.with_name(f"{install.parent.name}.libs")
+
+
+def _is_open(install: Path) -> bool:
+    libraries = _libraries_of(install)
+    return _tree_is_open(install) and (not libraries.exists() or _tree_is_open(libraries))
+
+
+def _private_programs(install: Path) -> Path:
     version = importlib.metadata.version(WHEEL)
-    copy = private_root() / f"{wheel.name}-{version}-{_key(os.uname().machine)}"
-    if copy.is_dir():
-        return copy
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=private_root()))
-    target = partial / "copy"
-    shutil.copytree(wheel, target, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    copy = private_root() / f"{install.name}-{version}-{_key(os.uname().machine)}"
+    package = install.parent.name
+    if not copy.is_dir():
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=private_root()))
+        try:
+            _copy_open(install, partial / "copy" / package / install.name)
+            if _libraries_of(install).exists():
+                _copy_open(_libraries_of(install), partial / "copy" / _libraries_of(install).name)
+            (partial / "copy" / package).chmod(0o755)
+            (partial / "copy").chmod(0o755)
+            (partial / "copy").rename(copy)
+        except OSError:
+            if not copy.is_dir():  # otherwise another process was faster, with the same content
+                raise
+        finally:
+            shutil.rmtree(partial)
+    return copy / package / install.name
+
+
+def _copy_open(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include"))
     for path in (target, *target.rglob("*")):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.parent.name == "bin" else 0o044))
-    try:
-        target.rename(copy)
-    except OSError:
-        if not copy.is_dir():  # otherwise another process was faster, with the same content
-            raise
-    finally:
-        shutil.rmtree(partial)
-    return copy
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if path.is_dir() or mode & stat.S_IXUSR else 0o044))
 
 
 def _key(text: str) -> str:

@@ -16,7 +16,7 @@ import psutil
 
 from ops.dev.children import spawn
 from ops.dev.errors import DevServerError
-from ops.dev.locks import OwnerLock
+from ops.dev.locks import OwnerLock, wait_until_unused
 from ops.dev.ports import LOOPBACK
 from ops.dev.postgres_home import PostgresHome, locate, wheel_install, write_note
 from ops.dev.server import EmbeddedServer
@@ -71,6 +71,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if not self.data_dir.exists():
             return
         with OwnerLock(self.data_dir):
+            wait_until_unused(self.data_dir, self.orphans_deadline_s)
             home = locate(self.data_dir)
             if home.cluster.exists():
                 shutil.rmtree(home.cluster)

