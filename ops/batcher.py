@@ -31,7 +31,8 @@ class Batcher(Generic[T, R]):
         self._most = most
         self._width = width
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._active = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """Callers whose batch has not been sent yet."""
@@ -41,13 +42,21 @@ class Batcher(Generic[T, R]):
         """The result for ``item``. A caller that is cancelled leaves; its item may still take effect."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._running) < self._width:
+        if self._active < self._width:
+            self._active += 1
             task = asyncio.create_task(self._drain())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._tasks.add(task)  # the loop itself keeps only weak references
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def _drain(self) -> None:
+        # Counted down here, not in a done-callback: a caller may come between a task's end and its callbacks.
+        try:
+            await self._flush_all()
+        finally:
+            self._active -= 1
+
+    async def _flush_all(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), self._most)
             batch = [self._waiting.popleft() for _ in range(count)]

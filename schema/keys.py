@@ -64,3 +64,8 @@ class Keys:
     def steps(self, event_id: str) -> str:
         """Hash: attempt count, finished steps and the send intent of one event."""
         return f"{self.prefix}:steps:{event_id}"
+
+
+def budget_key(api: str) -> str:
+    """String: when the fleet's next call to an outside API is free (epoch milliseconds)."""
+    return f"c2s:{{budget:{api}}}"

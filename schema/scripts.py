@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-ScriptName = Literal["append", "enter", "renew", "record", "finish", "tick", "replay"]
+ScriptName = Literal["append", "enter", "renew", "record", "finish", "tick", "replay", "budget"]
 
 
 @dataclass(frozen=True, slots=True)

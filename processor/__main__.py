@@ -1,0 +1,7 @@
+"""``python -m processor``: the engine."""
+
+from ops.lifecycle import run_service
+from processor.service import serve
+
+if __name__ == "__main__":
+    raise SystemExit(run_service("processor", serve))

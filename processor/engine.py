@@ -1,0 +1,270 @@
+"""The engine of one partition: claiming, executing, heartbeat and reclaiming, as four separate loops.
+
+* *reader*: blocks on new entries, takes no more than there are free slots.
+* *ticker*: due retries and what crashed owners left behind. It sleeps exactly until there may be something
+  (the tick says when), and indefinitely while nothing is pending; the wake channel tells it when some
+  instance took up work, so idle instances cost no commands and still notice a crash in time.
+* *heartbeat*: renews the leases in work, all in one call; a lost lease cancels its work.
+* *workers*: one task per lead in work, at most ``processor_concurrency`` (and as many again for a moment,
+  when reader and ticker claim at the same time).
+
+Redis is authoritative throughout; losing this process at any point loses nothing but time.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from redis.exceptions import ResponseError
+
+from ops.redis import Client
+from ops.settings import Settings
+from processor.executor import Executor
+from processor.store import LeadStore, is_group_gone
+from processor.work import Work
+from schema.calls import Entered, Entry, Finishing
+from schema.errors import StorageUnavailable
+
+log = structlog.get_logger()
+
+_IDLE_TICK_S = 1800.0  # a net under the wake channel, whose messages may be lost
+_QUIET_S = 1.0  # a read that blocked longer than this found the instance idle
+_PAUSE_S = 0.5
+_PAUSE_MAX_S = 10.0
+_SAFETY_S = 0.05
+
+Lost = Callable[[Sequence[str]], Awaitable[None]]
+
+
+class Engine:
+    """Works one partition until told to stop."""
+
+    def __init__(
+        self, store: LeadStore, executor: Executor, commands: Client, settings: Settings, on_lost: Lost
+    ) -> None:
+        """``on_lost`` is told the ids of pending entries that are no longer in the stream."""
+        self._store = store
+        self._executor = executor
+        self._commands = commands
+        self._settings = settings
+        self._on_lost = on_lost
+        self._works: dict[asyncio.Task[None], Work] = {}
+        self._slot_freed = asyncio.Event()
+        self._tick_at = 0.0
+        self._tick_changed = asyncio.Event()
+        self._cursor = "0-0"
+        self._stopping = False
+
+    @property
+    def in_flight(self) -> int:
+        """Leads in work."""
+        return len(self._works)
+
+    @property
+    def _free(self) -> int:
+        return max(0, self._settings.processor_concurrency - len(self._works))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop``; then finish what is in work, hand back the rest, and leave the group."""
+        await self._recovering("starting", self._store.ensure_group)
+        loops = [
+            asyncio.create_task(self._forever("reader", self._read_once)),
+            asyncio.create_task(self._forever("ticker", self._tick_once)),
+            asyncio.create_task(self._listen()),
+        ]
+        heartbeat = asyncio.create_task(self._forever("heartbeat", self._heartbeat_once))
+        waiter = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({*loops, heartbeat, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._stopping = True
+            self._store.take_next = False
+            for task in (*loops, waiter):
+                task.cancel()
+            ended = await asyncio.gather(*loops, waiter, return_exceptions=True)
+            await self._drain()
+            heartbeat.cancel()
+            ended += await asyncio.gather(heartbeat, return_exceptions=True)
+        for result in ended:
+            if isinstance(result, Exception):
+                raise result
+
+    # -- claiming
+
+    async def _read_once(self) -> None:
+        while not self._free:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        asked = time.monotonic()
+        entries = await self._store.read(self._free, self._settings.block_secs)
+        if entries:
+            await self.take(entries, wake=time.monotonic() - asked > _QUIET_S)
+
+    async def _tick_once(self) -> None:
+        while (left := self._tick_at - time.monotonic()) > 0:
+            self._tick_changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._tick_changed.wait()
+            except TimeoutError:
+                break
+        if not self._free:
+            self._tick_at = time.monotonic() + _PAUSE_S
+            return
+        ticked = await self._store.tick(self._free, self._cursor)
+        self._cursor = ticked.cursor
+        wait_s = _IDLE_TICK_S if ticked.wait_s is None else max(ticked.wait_s, _SAFETY_S)
+        self._tick_at = time.monotonic() + wait_s
+        if ticked.lost:
+            await self._lose(ticked.lost)
+        entries = await self._store.decoded(ticked.entries)
+        if entries:
+            log.info("entries.reclaimed", entries=len(entries))
+            await self.take(entries, wake=False)
+
+    def _look_again_in(self, seconds: float) -> None:
+        """Bring the next tick forward."""
+        at = time.monotonic() + seconds
+        if at < self._tick_at:
+            self._tick_at = at
+            self._tick_changed.set()
+
+    async def _listen(self) -> None:
+        """Hear from other instances that there is work in flight; a lost connection is renewed."""
+        while True:
+            try:
+                async with self._commands.pubsub() as channel:
+                    await channel.subscribe(self._store.keys.wake)
+                    self._look_again_in(0)
+                    while True:
+                        message = await channel.get_message(ignore_subscribe_messages=True, timeout=None)
+                        if message is not None:
+                            self._look_again_in(_SAFETY_S)
+            except (OSError, StorageUnavailable, ResponseError, asyncio.IncompleteReadError) as error:
+                log.debug("wake.lost", kind=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 -- redis-py raises its own kinds; the net is _IDLE_TICK_S
+                log.debug("wake.lost", kind=type(error).__name__)
+            await asyncio.sleep(_PAUSE_MAX_S)
+
+    async def take(self, entries: Sequence[Entry], *, wake: bool) -> None:
+        """Enter claimed entries and start those whose lead is free."""
+        before = time.monotonic()
+        for entry, entered in zip(entries, await self._store.enter(entries, wake=wake), strict=True):
+            if entered.state == "run":
+                self._start(entry, entered, before)
+        self._look_again_in(self._settings.reclaim_idle_secs)
+
+    async def _lose(self, entry_ids: Sequence[str]) -> None:
+        """Pending entries without a body: reported, then struck off, for they can never be worked on."""
+        await self._on_lost(entry_ids)
+        await self._store.forget(entry_ids)
+
+    # -- executing
+
+    def _start(self, entry: Entry, entered: Entered, before: float) -> None:
+        assert entered.lease is not None  # noqa: S101 -- `run` comes with a lease
+        work = Work(
+            entry=entry,
+            lease=entered.lease,
+            attempt=entered.attempt,
+            verify=entered.verify,
+            steps=dict(entered.steps),
+            lease_ttl_s=self._settings.lease_ttl_secs,
+            renewed_at=before,
+        )
+        log.info(
+            "lead.started",
+            event_id=work.event.event_id,
+            lead_id=work.event.lead_id,
+            attempt=work.attempt,
+            fence=work.lease.fence,
+        )
+        task = asyncio.create_task(self._work(work))
+        self._works[task] = work
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._works.pop(task, None)
+        self._slot_freed.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("work.broken", kind=type(error).__name__, error=str(error))
+
+    async def _work(self, work: Work) -> None:
+        done = await self._executor.execute(work)
+        if done is None:
+            return
+        if done.lost:
+            await self._lose(done.lost)
+        self._look_again_in(self._settings.backoff_base_secs)
+        if done.next is not None:
+            entries = await self._store.decoded([done.next])
+            if entries:
+                await self.take(entries, wake=False)
+
+    # -- heartbeat
+
+    async def _heartbeat_once(self) -> None:
+        await asyncio.sleep(self._settings.heartbeat_secs)
+        works = list(self._works.items())
+        if not works:
+            return
+        before = time.monotonic()
+        held = await self._store.renew([(w.lease, w.entry.entry_id) for _, w in works])
+        for (task, work), still in zip(works, held, strict=True):
+            if still:
+                work.renewed_at = before
+            elif not task.done():
+                log.warning("lease.lost", event_id=work.event.event_id, lead_id=work.event.lead_id)
+                task.cancel()
+
+    # -- stopping
+
+    async def _drain(self) -> None:
+        """Let work end until the deadline; hand the rest back, due at once for anybody."""
+        deadline_s = max(1.0, self._settings.shutdown_deadline_secs - 5.0)
+        if self._works:
+            await asyncio.wait(set(self._works), timeout=deadline_s)
+        late = dict(self._works)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for work in late.values():
+            item = Finishing(work.entry, work.lease, None, clean=not work.sending)
+            await self._executor.finish(item, log.bind(event_id=work.event.event_id))
+        if late:
+            log.info("shutdown.handed_back", leads=len(late))
+        try:
+            await self._store.leave()
+        except (StorageUnavailable, ResponseError) as error:
+            log.info("shutdown.group_left_behind", kind=type(error).__name__)
+
+    # -- staying alive
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        while not self._stopping:
+            await self._recovering(name, step)
+
+    async def _recovering(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
+        """One step, done again (with growing pauses) while Redis is away or the group is gone."""
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                await step()
+            except StorageUnavailable as error:
+                log.warning("redis.unavailable", loop=name, error=str(error))
+            except ResponseError as error:
+                if not is_group_gone(error):
+                    raise
+                if await self._recreate():
+                    log.warning("stream.recreated", loop=name)
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    async def _recreate(self) -> bool:
+        try:
+            return await self._store.ensure_group()
+        except StorageUnavailable:
+            return False

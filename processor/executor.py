@@ -1,0 +1,97 @@
+"""Execute: one attempt from its lease to its end. Recording the end is shielded.
+
+The lease's heartbeat is the engine's business; when it is lost, the engine cancels this work and nothing is
+written: the new owner decides.
+"""
+
+import asyncio
+import random
+import traceback
+from dataclasses import dataclass
+
+import structlog
+
+from processor import ending
+from processor.pipeline import Pipeline
+from processor.policy import BackoffPolicy
+from processor.store import LeadStore
+from processor.work import Work, current_work
+from schema.calls import Finished, Finishing
+from schema.codec import PayloadCodec
+from schema.errors import LeadstreamError, LeaseLost, Permanent, StorageUnavailable
+
+log = structlog.get_logger()
+
+_FINISH_TRIES_S = (0.1, 0.5, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs attempts."""
+
+    pipeline: Pipeline
+    store: LeadStore
+    codec: PayloadCodec
+    policy: BackoffPolicy
+    rng: random.Random
+
+    async def execute(self, work: Work) -> Finished | None:
+        """Run the attempt and record its end; None where the lease was lost on the way."""
+        current_work.set(work)
+        bound = log.bind(event_id=work.event.event_id, lead_id=work.event.lead_id, attempt=work.attempt)
+        try:
+            item = await self._attempt(work, bound)
+        except LeaseLost as lost:
+            bound.warning("lease.lost", step=work.step, error=str(lost))
+            return None
+        return await self.finish(item, bound)
+
+    async def _attempt(self, work: Work, bound: structlog.typing.FilteringBoundLogger) -> Finishing:
+        try:
+            if work.attempt > self.policy.max_attempts:
+                raise Permanent(  # noqa: TRY301 -- the one way to a dead letter
+                    f"{work.attempt - 1} attempts ended without a word (crashed or lost)",
+                    code="attempts_exhausted",
+                )
+            result = await self.pipeline.run(work)
+        except LeaseLost:
+            raise
+        except LeadstreamError as error:
+            item = ending.badly(work, error, self.policy, self.rng)
+            _log_failure(bound, item, error)
+        except Exception as error:  # noqa: BLE001 -- a bug must not lose the lead: retried, then a dead letter
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            bound.error(
+                "attempt.unexpected", kind=type(error).__name__, where=f"{frame.filename}:{frame.lineno}"
+            )
+            item = ending.badly(work, error, self.policy, self.rng)
+            _log_failure(bound, item, error)
+        else:
+            item = ending.well(work, result, self.codec)
+            bound.info("lead.processed", result=result.name, calls=dict(work.calls), ms=work.timings_ms)
+        return item
+
+    async def finish(self, item: Finishing, bound: structlog.typing.FilteringBoundLogger) -> Finished | None:
+        """Record the end, trying again while Redis is away: the fence makes a repeat harmless."""
+        for pause_s in (*_FINISH_TRIES_S, None):
+            try:
+                done = await asyncio.shield(self.store.finish(item))
+            except StorageUnavailable as error:
+                if pause_s is None:
+                    bound.warning("finish.unavailable", error=str(error))
+                    return None
+                await asyncio.sleep(pause_s)
+                continue
+            if not done.held:
+                bound.warning("lease.lost", step="finish")
+                return None
+            return done
+        return None
+
+
+def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, error: Exception) -> None:
+    outcome = item.outcome
+    name = "lead.dead_lettered" if outcome and outcome.type == "lead_dead_lettered" else "attempt.failed"
+    code = getattr(outcome, "code", "")
+    kind = type(error).__name__
+    bound.warning(name, code=code, step=getattr(outcome, "step", ""), kind=kind, retry_in_s=item.delay_s)

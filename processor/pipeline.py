@@ -1,0 +1,220 @@
+"""The pipeline: lead -> people -> profiles -> message -> send -> done.
+
+Each step that cost outside calls is recorded (sealed) before the next begins, so a retry resumes after it.
+The lead is fetched only if the webhook did not carry the customer: C2S calls are the scarcest thing we have.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from ops.settings import Settings
+from processor import people as people_json
+from processor import profile as profile_json
+from processor.contacts import first_usable_phone, usable_email
+from processor.message import compose
+from processor.people import Found, People, match_people
+from processor.profile import Profile
+from processor.send import Sender
+from processor.store import LeadStore
+from processor.work import Work
+from schema.codec import PayloadCodec
+from schema.errors import StorageUnavailable
+from schema.identity import CLOSE
+from schema.lead import Customer, Lead, lead_of
+
+log = structlog.get_logger()
+
+
+class LeadSource(Protocol):
+    async def get_lead(self, lead_id: str) -> Lead: ...
+
+
+class PeopleSource(Protocol):
+    async def by_phone(self, digits: str) -> list[Found]: ...
+    async def by_email(self, email: str) -> list[Found]: ...
+
+
+class ProfileSource(Protocol):
+    async def profile(self, cpf: str) -> Profile | None: ...
+
+
+class Past(Protocol):
+    @property
+    def final(self) -> bool: ...
+    @property
+    def attempted(self) -> bool: ...
+
+
+class Record(Protocol):
+    async def of(self, work: Work) -> Past: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an event ended well.
+
+    Attributes:
+        name: ``sent``, ``no_match``, ``dry_run``, ``recorded`` or ``already_final``.
+        message: the clear text sent or prepared.
+        enrichment: what was found, as clear JSON.
+    """
+
+    name: str
+    message_ref: str = ""
+    message: str = ""
+    enrichment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The steps over their ports."""
+
+    leads: LeadSource
+    diretrix: PeopleSource
+    work_api: ProfileSource
+    sender: Sender
+    store: LeadStore
+    record: Record
+    codec: PayloadCodec
+    settings: Settings
+    today: Callable[[], date] = date.today
+
+    async def run(self, work: Work) -> Result:
+        """Bring one event to its end, or raise what stops it (see `schema.errors`)."""
+        async with _step(work, "record"):
+            if await self._already_final(work):
+                return Result("already_final")
+        if work.event.action == CLOSE:
+            return Result("recorded")
+        async with _step(work, "lead"):
+            customer = await self._customer(work)
+        async with _step(work, "people"):
+            people = await self._people(work, customer)
+        async with _step(work, "profiles"):
+            profiles = await self._profiles(work, people)
+        found = _enrichment(people, profiles)
+        if people.kind == "none":
+            return Result("no_match", enrichment=found)
+        async with _step(work, "message"):
+            text = self._message(work, people, profiles)
+        if self.settings.dry_run:
+            return Result("dry_run", message=text, enrichment=found)
+        async with _step(work, "send"):
+            ref = await self.sender.send_once(work, text)
+        return Result("sent", message_ref=ref, message=text, enrichment=found)
+
+    async def _already_final(self, work: Work) -> bool:
+        try:
+            past = await self.record.of(work)
+        except StorageUnavailable as error:
+            log.warning("record.unavailable", event_id=work.event.event_id, error=str(error))
+            work.verify = True
+            return False
+        work.verify = work.verify or past.attempted
+        return past.final
+
+    async def _customer(self, work: Work) -> Customer:
+        known = self._recall(work, "lead")
+        if known is not None:
+            return Customer(known["name"], known["email"], tuple(known["phones"]))
+        event = work.event
+        payload = self.codec.open(event.event_id, "payload", event.payload)
+        carried = lead_of(event.lead_id, orjson.loads(payload)).customer
+        if carried is not None:
+            return carried
+        lead = await self.leads.get_lead(event.lead_id)
+        customer = lead.customer or Customer()
+        form = {"name": customer.name, "email": customer.email, "phones": list(customer.phones)}
+        await self._note(work, "lead", form)
+        return customer
+
+    async def _people(self, work: Work, customer: Customer) -> People:
+        known = self._recall(work, "people")
+        if known is not None:
+            return people_json.from_json(known)
+        phone, email = first_usable_phone(customer.phones), usable_email(customer.email)
+        by_phone, by_email = await _side_by_side(
+            self.diretrix.by_phone(phone) if phone else _nothing(),
+            self.diretrix.by_email(email) if email else _nothing(),
+        )
+        people = match_people(phone, by_phone, email, by_email)
+        await self._note(work, "people", people_json.to_json(people))
+        return people
+
+    async def _profiles(self, work: Work, people: People) -> dict[str, Profile]:
+        known = self._recall(work, "profiles")
+        if known is not None:
+            return {cpf: profile_json.from_json(form) for cpf, form in known.items()}
+        profiles: dict[str, Profile] = {}
+        for cpf in people.cpfs:
+            profile = await self.work_api.profile(cpf)
+            if profile is not None:
+                profiles[cpf] = profile
+        if people.cpfs:
+            await self._note(work, "profiles", {c: profile_json.to_json(p) for c, p in profiles.items()})
+        return profiles
+
+    def _message(self, work: Work, people: People, profiles: dict[str, Profile]) -> str:
+        s = self.settings
+        return compose(
+            people,
+            profiles,
+            event_id=work.event.event_id,
+            today=self.today(),
+            max_chars=s.message_max_chars,
+            show_cpf=s.message_show_cpf,
+            income_multiplier=s.income_multiplier,
+        )
+
+    def _recall(self, work: Work, step: str) -> Any:
+        stored = work.steps.get(step)
+        return orjson.loads(self.codec.open(work.event.event_id, step, stored)) if stored else None
+
+    async def _note(self, work: Work, step: str, form: object) -> None:
+        sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
+        await self.store.record(work.lease, work.event.event_id, step, sealed)
+        work.steps[step] = sealed
+
+
+def _enrichment(people: People, profiles: dict[str, Profile]) -> str:
+    persons = [
+        {
+            "cpf": match.cpf,
+            "name": match.name,
+            "contact_kind": match.contact_kind,
+            "profile": profile_json.to_json(profiles[match.cpf]) if match.cpf in profiles else None,
+        }
+        for match in people.matches
+    ]
+    return orjson.dumps({"kind": people.kind, "people": persons}).decode()
+
+
+async def _nothing() -> list[Found]:
+    return []
+
+
+async def _side_by_side(first: Any, second: Any) -> Sequence[list[Found]]:
+    """Both look-ups to their end, even where one fails: a cancelled call would be paid for nothing."""
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+@asynccontextmanager
+async def _step(work: Work, name: str) -> AsyncIterator[None]:
+    work.step = name
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        work.timings_ms[name] = round((time.monotonic() - started) * 1000)

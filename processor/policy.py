@@ -1,0 +1,57 @@
+"""What to do after an error: pure decisions over (error, attempt, randomness).
+
+The error's *type* decides. Back-off is exponential with full jitter (M. Brooker, "Exponential Backoff And
+Jitter", AWS 2015): uniform between 0 and the cap, so a crowd of failures does not come back as a crowd.
+"""
+
+import random
+from dataclasses import dataclass
+
+from schema.errors import Permanent, Retryable, StorageUnavailable, Throttled, Unauthorized
+
+_UNAUTHORIZED_WAIT_S = 60.0
+_STORAGE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffPolicy:
+    """Bounds of the retries; seconds."""
+
+    base_s: float
+    max_s: float
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Wait ``delay_s`` and try again; ``counted`` says whether an attempt was spent."""
+
+    delay_s: float
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Dead letter."""
+
+
+Decision = Retry | GiveUp
+
+
+def decide(error: Exception, attempt: int, policy: BackoffPolicy, rng: random.Random) -> Decision:
+    """What follows attempt number ``attempt`` (from 1) that ended in ``error``.
+
+    An error of no known type is a bug of ours: it is retried like any failure and ends as a dead letter.
+    """
+    if isinstance(error, Permanent):
+        return GiveUp()
+    if isinstance(error, StorageUnavailable):
+        return Retry(rng.uniform(_STORAGE_WAIT_S / 2, _STORAGE_WAIT_S), counted=False)
+    least = (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
+    if isinstance(error, Throttled):
+        wait = _UNAUTHORIZED_WAIT_S if isinstance(error, Unauthorized) else policy.base_s
+        return Retry(max(least, wait) + rng.uniform(0, policy.base_s), counted=False)
+    if attempt >= policy.max_attempts:
+        return GiveUp()
+    cap = min(policy.max_s, policy.base_s * 2 ** (attempt - 1))
+    return Retry(max(least, rng.uniform(0, cap)), counted=True)

@@ -1,0 +1,116 @@
+"""Send: one message per event, as far as the outside world allows.
+
+Protocol: record the intent (fenced) -> POST with the marker -> record that it was sent. Redis is the
+authority on intents, C2S on messages. Whoever finds an intent without a *sent*, or works on an event whose
+earlier attempt ended unseen, first reads the lead and looks for the marker: found -> it was sent; absent ->
+POST; unreadable -> wait. A POST that certainly had no effect (refused, 4xx, 429) takes the intent back.
+
+What can go wrong: C2S may carry out a POST long after we gave up on it; so an ambiguous send is looked up
+only after `settle_s`. A process stopped between the last look at its lease and the system call that sends
+cannot be fenced from outside: `Work.still_mine` makes that window microseconds wide, not zero.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import structlog
+
+from ops.crashpoints import reached
+from processor.store import LeadStore
+from processor.work import Work
+from schema.errors import Ambiguous, Permanent, Throttled
+from schema.identity import marker
+from schema.lead import Lead
+
+log = structlog.get_logger()
+
+INTENT, SENT = "intent", "sent"
+
+
+class Messenger(Protocol):
+    """What sending needs of C2S."""
+
+    async def get_lead(self, lead_id: str) -> Lead: ...
+    async def create_message(self, lead_id: str, body: str) -> None: ...
+
+
+class Sender:
+    """Sends a prepared message once."""
+
+    def __init__(
+        self,
+        c2s: Messenger,
+        store: LeadStore,
+        *,
+        policy: Literal["verify", "at_most_once"],
+        settle_s: float,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._c2s = c2s
+        self._store = store
+        self._policy = policy
+        self._settle_s = settle_s
+        self._wall = wall
+
+    async def send_once(self, work: Work, text: str) -> str:
+        """Make sure the lead has the message; its marker.
+
+        Raises:
+            LeaseLost: another owns the lead.
+            PipelineError: not now (see `schema.errors`); an `Ambiguous` leaves the intent standing.
+        """
+        event = work.event
+        ref = marker(event.event_id)
+        if work.steps.get(SENT):
+            return ref
+        intent = work.steps.get(INTENT, "")
+        if intent and self._policy == "at_most_once":
+            raise Permanent(
+                "an earlier send may have arrived and SEND_POLICY=at_most_once forbids another",
+                code="send_unconfirmed",
+                api="c2s",
+            )
+        if (intent or work.verify) and await self._is_there(work, intent, ref):
+            await self._store.record(work.lease, event.event_id, SENT, ref)
+            return ref
+        await self._post(work, text)
+        await self._store.record(work.lease, event.event_id, SENT, ref)
+        reached("send.after_done")
+        return ref
+
+    async def _is_there(self, work: Work, intent: str, ref: str) -> bool:
+        if intent:
+            age = self._wall() - float(intent)
+            if 0 <= age < self._settle_s:
+                raise Throttled(
+                    "an earlier send may still arrive; looking again when it has settled",
+                    code="send_settling",
+                    api="c2s",
+                    retry_after_s=self._settle_s - age,
+                )
+        lead = await self._c2s.get_lead(work.event.lead_id)
+        found = any(ref in message for message in lead.messages)
+        log.info("send.verified", event_id=work.event.event_id, lead_id=work.event.lead_id, found=found)
+        return found
+
+    async def _post(self, work: Work, text: str) -> None:
+        event = work.event
+        reached("send.before_intent")
+        await self._store.record(work.lease, event.event_id, INTENT, f"{self._wall():.3f}")
+        work.sending = True
+        reached("send.after_intent")
+        work.still_mine()
+        try:
+            await self._c2s.create_message(event.lead_id, text)
+        except Ambiguous as error:
+            log.warning("send.ambiguous", event_id=event.event_id, lead_id=event.lead_id, code=error.code)
+            raise Ambiguous(
+                str(error), code=error.code, api=error.api, retry_after_s=self._settle_s
+            ) from error
+        except Exception:
+            # Every other error of this call says that nothing was sent: take the intent back.
+            await self._store.record(work.lease, event.event_id, INTENT, "")
+            work.sending = False
+            raise
+        reached("send.after_post")

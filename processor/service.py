@@ -1,0 +1,99 @@
+"""The processor's composition root: settings in, engines running, everything closed at the end."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import asyncpg
+import structlog
+
+from ops.postgres import create_pool
+from ops.redis import blocking_client, command_client
+from ops.settings import Settings
+from processor.budget import Budgets
+from processor.engine import Engine
+from processor.executor import Executor
+from processor.history import History
+from processor.outside import Clients, open_clients
+from processor.outside.http import BeforeCall
+from processor.pipeline import Pipeline
+from processor.policy import BackoffPolicy
+from processor.send import Sender
+from processor.store import LeadStore
+from processor.work import current_work
+from schema.codec import PayloadCodec, PlainCodec
+from schema.keys import Keys
+
+log = structlog.get_logger()
+
+_SETTLE_FACTOR = 1.5
+
+
+def before_call(budgets: Budgets) -> BeforeCall:
+    """What happens before each outside call: its turn in the budget, its count, a last look at the lease."""
+
+    async def admit(api: str, _call: str) -> None:
+        await budgets.acquire(api)
+        work = current_work.get()
+        if work is not None:
+            work.calls[api] += 1
+            if work.sending:
+                work.still_mine()
+
+    return admit
+
+
+def build_executor(
+    store: LeadStore, clients: Clients, pool: asyncpg.Pool, settings: Settings, codec: PayloadCodec
+) -> Executor:
+    """The executor of one partition over real clients."""
+    sender = Sender(
+        clients.c2s,
+        store,
+        policy=settings.send_policy,
+        settle_s=settings.http_timeout_secs * _SETTLE_FACTOR,
+    )
+    pipeline = Pipeline(
+        leads=clients.c2s,
+        diretrix=clients.diretrix,
+        work_api=clients.work,
+        sender=sender,
+        store=store,
+        record=History(pool),
+        codec=codec,
+        settings=settings,
+    )
+    policy = BackoffPolicy(settings.backoff_base_secs, settings.backoff_max_secs, settings.max_attempts)
+    return Executor(pipeline, store, codec, policy, random.Random())
+
+
+async def report_lost(entry_ids: Sequence[str]) -> None:
+    """Say that pending entries are no longer in the stream (FAULTS.md row 37)."""
+    log.error(
+        "stream.pending_lost", entry_ids=list(entry_ids), do="see `c2s events show` and replay the event"
+    )
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run one engine per partition until ``stop``."""
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url.get_secret_value()
+        commands = command_client(url)
+        stack.push_async_callback(commands.aclose)
+        pool = await create_pool(
+            settings, min_size=0, max_size=4, application_name=f"c2s-processor-{settings.instance}"
+        )
+        stack.push_async_callback(pool.close)
+        budgets = Budgets(commands, settings)
+        clients = await stack.enter_async_context(open_clients(settings, before_call(budgets)))
+        codec = PlainCodec()
+        engines = []
+        for partition in range(settings.stream_partitions):
+            reader = blocking_client(url, block_s=settings.block_secs)
+            stack.push_async_callback(reader.aclose)
+            store = LeadStore(Keys(partition), commands, reader, settings)
+            executor = build_executor(store, clients, pool, settings, codec)
+            engines.append(Engine(store, executor, commands, settings, report_lost))
+        log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)
+        await asyncio.gather(*(engine.run(stop) for engine in engines))

@@ -1,0 +1,168 @@
+"""The engine's view of one partition in Redis: read, enter, renew, record, finish, tick.
+
+Concurrent calls share round trips. Blocking reads have a connection of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from redis.exceptions import ResponseError
+
+from ops.batcher import Batcher
+from ops.crashpoints import reached
+from ops.redis import Client, run, translated
+from ops.settings import Settings
+from schema import calls
+from schema.calls import Entered, Entry, Finished, Finishing, Lease, Ticked
+from schema.errors import LeaseLost
+from schema.events import EventError, WebhookAccepted, decode, text_fields
+from schema.keys import GROUP, Keys
+
+log = structlog.get_logger()
+
+Note = tuple[Lease, str, str, str]
+_MOST_PER_CALL = 100
+
+
+class LeadStore:
+    """One partition's streams and leads, as one instance sees them."""
+
+    def __init__(self, keys: Keys, commands: Client, reader: Client, settings: Settings) -> None:
+        self.keys = keys
+        self._commands = commands
+        self._reader = reader
+        self._settings = settings
+        self._instance = settings.instance
+        self._records: Batcher[Note, int] = Batcher(self._flush_records, most=_MOST_PER_CALL)
+        self._finishes: Batcher[Finishing, Finished] = Batcher(self._flush_finishes, most=_MOST_PER_CALL)
+        self.take_next = True
+
+    async def ensure_group(self, start: str = "0") -> bool:
+        """Create stream and group where they are missing; True where they were."""
+        with translated("creating the consumer group"):
+            try:
+                await self._commands.xgroup_create(self.keys.webhooks, GROUP, start, mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" in str(error):
+                    return False
+                raise
+        return True
+
+    async def read(self, count: int, block_s: float) -> list[Entry]:
+        """New entries for this instance, at most ``count``; blocks up to ``block_s`` seconds.
+
+        Raises:
+            StorageUnavailable: Redis is away.
+            ResponseError: the stream or group is gone (see `is_group_gone`).
+        """
+        with translated("reading new webhooks"):
+            reply: Any = await self._reader.xreadgroup(
+                GROUP, self._instance, {self.keys.webhooks: ">"}, count=count, block=round(block_s * 1000)
+            )
+        rows = [row for _, rows in reply or [] for row in rows]
+        return await self.decoded([(i.decode(), text_fields(f)) for i, f in rows])
+
+    async def decoded(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Entry]:
+        """Entries of raw rows; what does not decode is logged and acked, for it never will."""
+        entries = []
+        for entry_id, fields in rows:
+            try:
+                event = decode(fields)
+            except EventError as error:
+                log.error("stream.undecodable", entry_id=entry_id, error=str(error))  # noqa: TRY400 -- its text says it all
+                await self.forget([entry_id])
+                continue
+            if isinstance(event, WebhookAccepted):
+                entries.append(Entry(entry_id, event))
+        return entries
+
+    async def forget(self, entry_ids: Sequence[str]) -> None:
+        """Take entries out of the pending entries list without any outcome."""
+        with translated("acking"):
+            await self._commands.xack(self.keys.webhooks, GROUP, *entry_ids)
+
+    async def enter(self, entries: Sequence[Entry], *, wake: bool) -> list[Entered]:
+        """Ask to work on entries that are in this instance's hands."""
+        reached("enter.before")
+        s = self._settings
+        call = calls.enter(
+            self.keys,
+            entries,
+            instance=self._instance,
+            lease_ttl_s=s.lease_ttl_secs,
+            steps_ttl_s=s.steps_ttl_secs,
+            wake=wake,
+        )
+        reply = calls.read_enter(await run(self._commands, call), self.keys, entries, self._instance)
+        reached("enter.after")
+        return reply
+
+    async def renew(self, held: Sequence[tuple[Lease, str]]) -> list[bool]:
+        """Heartbeat; False for each lease that was lost."""
+        call = calls.renew(
+            self.keys, held, instance=self._instance, lease_ttl_s=self._settings.lease_ttl_secs
+        )
+        return [reply == 1 for reply in await run(self._commands, call)]
+
+    async def record(self, lease: Lease, event_id: str, name: str, text: str) -> None:
+        """Note a step.
+
+        Raises:
+            LeaseLost: another owns the lead; nothing was changed.
+        """
+        reached("step.before")
+        if not await self._records.submit((lease, event_id, name, text)):
+            raise LeaseLost(f"the lease was lost before step {name} of event {event_id} was recorded")
+        reached("step.after")
+
+    async def finish(self, item: Finishing) -> Finished:
+        """End an attempt; see `schema/lua/finish.lua`."""
+        reached("finish.before")
+        done = await self._finishes.submit(item)
+        reached("finish.after")
+        return done
+
+    async def tick(self, most: int, cursor: str) -> Ticked:
+        """Claim due retries and what crashed owners left."""
+        call = calls.tick(
+            self.keys,
+            instance=self._instance,
+            min_idle_s=self._settings.reclaim_idle_secs,
+            most=most,
+            cursor=cursor,
+        )
+        return calls.read_tick(await run(self._commands, call))
+
+    async def leave(self) -> None:
+        """Drop this instance's consumer, only where nothing is pending for it (it would be lost)."""
+        with translated("leaving the group"):
+            rows = await self._commands.xpending_range(
+                self.keys.webhooks, GROUP, "-", "+", 1, consumername=self._instance
+            )
+            if not rows:
+                await self._commands.xgroup_delconsumer(self.keys.webhooks, GROUP, self._instance)
+
+    async def _flush_records(self, notes: Sequence[Note]) -> Sequence[int]:
+        call = calls.record(self.keys, notes, steps_ttl_s=self._settings.steps_ttl_secs)
+        reply: list[int] = await run(self._commands, call)
+        return reply
+
+    async def _flush_finishes(self, items: Sequence[Finishing]) -> Sequence[Finished]:
+        call = calls.finish(
+            self.keys,
+            items,
+            instance=self._instance,
+            steps_ttl_s=self._settings.steps_ttl_secs,
+            take_next=self.take_next,
+        )
+        return calls.read_finish(await run(self._commands, call))
+
+
+def is_group_gone(error: Exception) -> bool:
+    """Whether a reply says that the stream or its group vanished.
+
+    Redis 6.2 says NOGROUP; Redis 7 answers a blocked reader ``UNBLOCKED the stream key no longer exists``.
+    """
+    text = str(error)
+    return "NOGROUP" in text or "UNBLOCKED" in text or "no such key" in text

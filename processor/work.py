@@ -1,0 +1,57 @@
+"""One attempt at one event: what the pipeline is handed, and what it leaves behind."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from schema.calls import Entry, Lease
+from schema.errors import LeaseLost
+from schema.events import WebhookAccepted
+
+current_work: ContextVar["Work | None"] = ContextVar("current_work", default=None)
+
+
+@dataclass(slots=True)
+class Work:
+    """An attempt in progress; the only mutable thing of the pipeline.
+
+    Attributes:
+        steps: finished steps by name, as recorded (sealed text).
+        verify: an earlier attempt ended unseen: read the lead before sending.
+        sending: the send intent was recorded by this attempt, and not taken back.
+        renewed_at: monotonic seconds just before the lease was last taken or renewed.
+        step: the step under way, for errors.
+        timings_ms: milliseconds per step.
+        calls: outside calls per API.
+    """
+
+    entry: Entry
+    lease: Lease
+    attempt: int
+    verify: bool
+    steps: dict[str, str]
+    lease_ttl_s: float
+    renewed_at: float
+    clock: Callable[[], float] = time.monotonic
+    sending: bool = False
+    step: str = ""
+    timings_ms: dict[str, int] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def event(self) -> WebhookAccepted:
+        return self.entry.event
+
+    def still_mine(self) -> None:
+        """Check, without asking Redis, that the lease cannot have lapsed.
+
+        The clock goes on while a process is stopped, so a sleeper that wakes up late fails here before it
+        can send.
+
+        Raises:
+            LeaseLost: more time has passed since the last renewal than a lease surely lives.
+        """
+        if self.clock() - self.renewed_at >= self.lease_ttl_s * 0.9:
+            raise LeaseLost(f"the lease of lead {self.event.lead_id} may have lapsed; nothing was sent")
