@@ -78,7 +78,8 @@ async def pending(conn: asyncpg.Connection) -> list[str]:
 
 
 async def _todo(conn: asyncpg.Connection, known: list[Migration]) -> list[Migration]:
-    applied = dict(await conn.fetch("SELECT version, checksum FROM schema_migrations"))
+    rows = await conn.fetch("SELECT version, checksum FROM schema_migrations")
+    applied = {row["version"]: row["checksum"] for row in rows}
     by_version = {m.version: m for m in known}
     for version, checksum in applied.items():
         if version not in by_version:

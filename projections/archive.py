@@ -1,0 +1,44 @@
+"""`event_log`: every entry of both streams, as it stood."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from projections.batch import Fact, columns
+
+_OWN_COLUMNS = frozenset({"event_id", "lead_id", "action", "type", "payload"})
+
+_INSERT = """
+INSERT INTO event_log
+    (recorded_at, partition, stream, entry_id, type, event_id, lead_id, hook_action, fields, payload)
+SELECT * FROM unnest($1::timestamptz[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::uuid[],
+    $7::text[], $8::text[], $9::jsonb[], $10::text[])
+ON CONFLICT DO NOTHING
+"""
+
+
+async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
+    """Archive the batch; months that have no partition yet get one."""
+    times = [fact.recorded_at for fact in facts]
+    await conn.execute("SELECT ensure_event_log_partitions($1, 1)", min(times))
+    await conn.execute("SELECT ensure_event_log_partitions($1, 1)", max(times))
+    await conn.execute(_INSERT, *columns([_row(fact) for fact in facts]))
+
+
+def _row(fact: Fact) -> tuple[object, ...]:
+    event = fact.event
+    kept = fact.fields if event is None else {k: v for k, v in fact.fields.items() if k not in _OWN_COLUMNS}
+    return (
+        fact.recorded_at,
+        fact.partition,
+        fact.stream,
+        fact.entry_id,
+        event.type if event else "undecodable",
+        UUID(event.event_id) if event else None,
+        event.lead_id if event else None,
+        event.action if event else None,
+        orjson.dumps({k: v.replace("\x00", "�") for k, v in kept.items()}).decode(),
+        fact.fields.get("payload") if event else None,
+    )

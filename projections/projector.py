@@ -1,0 +1,91 @@
+"""Project: read both streams from the checkpoint, write rows, archive and checkpoint in one transaction.
+
+Postgres is authoritative on how far it came: a crash anywhere repeats reading, never writing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from ops.crashpoints import reached
+from ops.postgres import translated
+from ops.redis import Client
+from ops.redis import translated as redis_translated
+from projections import archive, checkpoint, trail, webhook_events
+from projections.batch import Fact, Position, StreamName, fact_of
+from projections.people import PeopleProjection
+from schema.codec import PayloadCodec
+from schema.events import text_fields
+from schema.keys import Keys
+
+Apply = Callable[[asyncpg.Connection, Sequence[Fact]], Awaitable[None]]
+
+
+def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
+    """Everything that a batch is written to, in order."""
+    return archive.apply, webhook_events.apply, trail.apply, PeopleProjection(codec).apply
+
+
+class Projector:
+    """Projects the streams of all partitions over one connection of each kind."""
+
+    def __init__(
+        self,
+        conn: asyncpg.Connection,
+        reader: Client,
+        *,
+        partitions: int,
+        batch: int,
+        models: Sequence[Apply],
+    ) -> None:
+        self._conn = conn
+        self._reader = reader
+        self._batch = batch
+        self._models = models
+        self._streams: dict[str, Position] = {}
+        for partition in range(partitions):
+            keys = Keys(partition)
+            self._streams[keys.webhooks] = (partition, "webhooks")
+            self._streams[keys.outcomes] = (partition, "outcomes")
+        self._at: dict[Position, str] | None = None
+
+    async def poll_once(self, block_s: float) -> int:
+        """Project what there is, waiting up to ``block_s`` for the first entry; the number projected.
+
+        Raises:
+            StorageUnavailable: Redis or Postgres is away; nothing was changed.
+            StaleCheckpoint: another projector was here; the next call starts from its checkpoint.
+        """
+        if self._at is None:
+            with translated("loading checkpoints"):
+                self._at = await checkpoint.load(self._conn)
+        facts = await self._read(self._at, block_s)
+        if facts:
+            await self._write(self._at, facts)
+        return len(facts)
+
+    async def _read(self, at: dict[Position, str], block_s: float) -> list[Fact]:
+        streams: Any = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}
+        with redis_translated("reading the streams"):
+            reply: Any = await self._reader.xread(streams, count=self._batch, block=round(block_s * 1000))
+        facts = []
+        for name, rows in reply or []:
+            partition, stream = self._position(name)
+            facts += [fact_of(partition, stream, i.decode(), text_fields(f)) for i, f in rows]
+        return facts
+
+    def _position(self, name: bytes) -> tuple[int, StreamName]:
+        return self._streams[name.decode()]
+
+    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> None:
+        after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
+        self._at = None  # unless all goes well, the next call asks Postgres how far it came
+        with translated("projecting"):
+            async with self._conn.transaction():
+                for apply in self._models:
+                    await apply(self._conn, facts)
+                await checkpoint.advance(self._conn, at, after)
+                reached("project.before_commit")
+        reached("project.after_commit")
+        self._at = {**at, **after}

@@ -1,0 +1,250 @@
+"""The projector on real servers: facts in, rows out, whatever the batches."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from ops.migrate import migrate
+from ops.redis import Client, blocking_client, command_client
+from projections.checkpoint import StaleCheckpoint
+from projections.projector import Projector, read_models
+from schema.codec import PlainCodec
+from schema.events import (
+    AttemptFailed,
+    Event,
+    EventIgnored,
+    EventReplayed,
+    LeadDeadLettered,
+    LeadProcessed,
+    ProcessingStarted,
+    WebhookAccepted,
+    WebhookDuplicated,
+    encode,
+)
+from schema.identity import event_id_of
+from schema.keys import Keys
+
+KEYS = Keys(0)
+EMPTY = (
+    "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state,"
+    " attempts, webhook_duplicates"
+)
+T0 = datetime(2026, 1, 21, 12, tzinfo=UTC)
+PEOPLE = (
+    '{"kind":"same","people":[{"cpf":"52998224725","name":"Ana","contact_kind":"phone","profile":{"a":1}}]}'
+)
+
+
+@pytest.fixture(scope="module")
+async def schema(database_url: str) -> str:
+    await migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def db(schema: str) -> AsyncIterator[asyncpg.Connection]:
+    conn = await asyncpg.connect(schema)
+    await conn.execute(EMPTY)
+    yield conn
+    await conn.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Client]:
+    client = command_client(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def reader(redis_url: str) -> AsyncIterator[Client]:
+    client = blocking_client(redis_url, block_s=1)
+    yield client
+    await client.aclose()
+
+
+def projector(conn: asyncpg.Connection, reader: Client, batch: int = 500, models: Sequence | None = None):
+    made = read_models(PlainCodec()) if models is None else models
+    return Projector(conn, reader, partitions=1, batch=batch, models=made)
+
+
+def head(lead: str, fence: int = 0, attempt: int = 0) -> dict:
+    return {
+        "event_id": event_id_of(lead),
+        "lead_id": lead,
+        "action": "on_create_lead",
+        "received_at": T0,
+        "at": T0 + timedelta(seconds=fence),
+        "fence": fence,
+        "attempt": attempt,
+        "instance": "p1",
+    }
+
+
+def accepted(lead: str, payload: str = '{"a":1}') -> WebhookAccepted:
+    return WebhookAccepted(
+        event_id=event_id_of(lead),
+        lead_id=lead,
+        action="on_create_lead",
+        version="v1",
+        source="webhook",
+        received_at=T0,
+        payload=payload,
+    )
+
+
+def story(lead: str) -> list[Event]:
+    """A lead that fails once, succeeds, and whose webhook comes twice."""
+    return [
+        accepted(lead),
+        ProcessingStarted(**head(lead, 10, 1)),
+        AttemptFailed(**head(lead, 10, 1), step="people", code="x", api="diretrix", error="away"),
+        WebhookDuplicated(**head(lead), payload='{"b":2}'),
+        ProcessingStarted(**head(lead, 20, 2)),
+        LeadProcessed(**head(lead, 20, 2), result="sent", message_ref="ref: 1", enrichment=PEOPLE),
+    ]
+
+
+async def put(redis: Client, *events: Event) -> None:
+    for event in events:
+        stream = KEYS.webhooks if isinstance(event, WebhookAccepted) else KEYS.outcomes
+        await redis.xadd(stream, encode(event))
+
+
+async def drain(made: Projector) -> None:
+    while await made.poll_once(0.001):
+        pass
+
+
+async def dump(db: asyncpg.Connection) -> dict[str, list]:
+    tables = ("webhook_events", "attempts", "webhook_duplicates", "lead_state", "lead_people", "people")
+    return {
+        t: [tuple(v for k, v in row.items() if k not in ("entry_id", "person_id", "id")) for row in rows]
+        for t in tables
+        for rows in [await db.fetch(f"SELECT * FROM {t} ORDER BY 1, 2")]  # noqa: S608 -- our own names
+    }
+
+
+async def test_a_whole_story_becomes_its_rows(db, redis, reader):
+    """One event's facts make one row, its attempts, its duplicate, its person and the archive."""
+    await put(redis, *story("L1"))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT * FROM webhook_events")
+    assert (row["lead_id"], row["status"], row["result"]) == ("L1", "success", "sent")
+    assert (row["retry_count"], row["duplicate_count"], row["error_message"]) == (1, 1, None)
+    assert row["processed_at"] == T0 + timedelta(seconds=20)
+    assert row["raw_payload"] == '{"a": 1}'
+    assert [r["ending"] for r in await db.fetch("SELECT ending FROM attempts ORDER BY fence")] == [
+        "attempt_failed",
+        "lead_processed",
+    ]
+    assert await db.fetchval("SELECT count(*) FROM event_log") == 6
+    assert await db.fetchval("SELECT payload FROM webhook_duplicates") == '{"b":2}'
+    assert (await db.fetchrow("SELECT cpf, name FROM people JOIN lead_people ON person_id = id"))["cpf"] == (
+        "52998224725"
+    )
+
+
+async def test_a_waiting_retry_shows_as_processing_with_its_error(db, redis, reader):
+    """While it waits, and while the next attempt runs, the row tells the last error."""
+    await put(redis, *story("L1")[:3])
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT * FROM webhook_events")
+    assert (row["status"], row["retry_count"], row["error_message"]) == ("processing", 1, "away")
+    await put(redis, ProcessingStarted(**head("L1", 20, 2)))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT * FROM webhook_events")
+    assert (row["status"], row["retry_count"], row["error_message"]) == ("processing", 1, "away")
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_batches_and_stream_order_do_not_matter(db, redis, reader, seed):
+    """However the streams are cut into batches, and whichever comes first, the rows are the same."""
+    stories = [story("L1"), story("L2"), story("L3")]
+    await put(redis, *(event for s in stories for event in s))
+    await drain(projector(db, reader))
+    expected = await dump(db)
+    await db.execute(EMPTY)
+    await redis.flushall()
+    rng = random.Random(seed)
+    accepts, outcomes = [s[0] for s in stories], [e for s in stories for e in s[1:]]
+    while accepts or outcomes:
+        side = rng.choice([x for x in (accepts, outcomes) if x])
+        await put(redis, side.pop(0))
+        if rng.random() < 0.5:
+            await projector(db, reader, batch=rng.randint(1, 4)).poll_once(0.001)
+    await drain(projector(db, reader, batch=rng.randint(1, 4)))
+    assert await dump(db) == expected
+
+
+async def test_a_replay_moves_a_failed_event_on(db, redis, reader):
+    """A dead letter is failed; its replay is received again; its new end wins."""
+    failed = LeadDeadLettered(**head("L1", 10, 8), step="lead", code="x", error="gone")
+    await put(redis, accepted("L1"), failed)
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT status || retry_count FROM webhook_events") == "failed8"
+    await put(redis, EventReplayed(**head("L1", 15), reason="mended"))
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT status FROM webhook_events") == "received"
+    await put(redis, LeadProcessed(**head("L1", 20, 1), result="sent"))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT status, retry_count, error_message FROM webhook_events")
+    assert tuple(row) == ("success", 0, None)
+
+
+async def test_ignored_webhooks_are_on_record(db, redis, reader):
+    """An unknown action makes a row; `already_final` leaves the row alone."""
+    await put(redis, EventIgnored(**head("L1"), reason="unknown_action", source="webhook", payload="{}"))
+    await put(redis, *story("L2"))
+    await put(redis, EventIgnored(**head("L2", 30, 1), reason="already_final"))
+    await drain(projector(db, reader))
+    rows = await db.fetch("SELECT status, result, attempt FROM webhook_events ORDER BY lead_id")
+    assert [tuple(r) for r in rows] == [("success", "ignored", 0), ("success", "sent", 2)]
+
+
+async def test_nul_and_nonsense_do_not_stall(db, redis, reader):
+    """A NUL in the payload is replaced in the row and kept in the archive; an alien entry is archived."""
+    await put(redis, accepted("L1", '{"name":"a\\u0000b"}'))
+    await redis.xadd(KEYS.outcomes, {"type": "who_knows", "x": "1"})
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT raw_payload->>'name' FROM webhook_events") == "a�b"
+    assert (
+        await db.fetchval("SELECT payload FROM event_log WHERE stream = 'webhooks'") == '{"name":"a\\u0000b"}'
+    )
+    assert await db.fetchval("SELECT type FROM event_log WHERE stream = 'outcomes'") == "undecodable"
+
+
+async def test_a_failure_inside_the_transaction_leaves_nothing(db, redis, reader):
+    """Rows and checkpoint move together or not at all."""
+
+    async def explode(_conn: asyncpg.Connection, _facts: Sequence) -> None:
+        raise RuntimeError("in the middle")
+
+    await put(redis, *story("L1"))
+    broken = projector(db, reader, models=(*read_models(PlainCodec()), explode))
+    with pytest.raises(RuntimeError):
+        await broken.poll_once(0.001)
+    assert await db.fetchval("SELECT count(*) FROM webhook_events") == 0
+    assert await db.fetchval("SELECT count(*) FROM projection_checkpoints") == 0
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT duplicate_count FROM webhook_events") == 1
+
+
+async def test_a_second_projector_cannot_advance_from_the_same_place(db, schema, redis, reader):
+    """The checkpoint's compare-and-set refuses whoever read before the other wrote."""
+    await put(redis, *story("L1"))
+    first = projector(db, reader)
+    other_conn = await asyncpg.connect(schema)
+    second = projector(other_conn, reader)
+    assert await first.poll_once(0.001)
+    assert await second.poll_once(0.001) == 0
+    await put(redis, accepted("L2"))
+    assert await first.poll_once(0.001) == 1
+    with pytest.raises(StaleCheckpoint):
+        await second.poll_once(0.001)
+    assert await second.poll_once(0.001) == 0
+    assert await db.fetchval("SELECT count(*) FROM webhook_events") == 2
+    await other_conn.close()
