@@ -1,0 +1,281 @@
+"""The engine on real servers, with the sandbox as the world outside."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from ops.append import Appender
+from ops.migrate import migrate
+from ops.postgres import create_pool
+from ops.redis import Client, blocking_client, command_client
+from ops.sandbox.app import create_app
+from ops.sandbox.config import SandboxConfig
+from ops.sandbox.webhooks import webhook_body
+from ops.settings import Settings, load_settings
+from processor.budget import Budgets
+from processor.engine import Engine
+from processor.outside import open_clients
+from processor.service import before_call, build_executor, report_lost
+from processor.store import LeadStore
+from schema.calls import Appending
+from schema.codec import PlainCodec
+from schema.events import Event, Outcome, WebhookAccepted, decode, text_fields
+from schema.identity import marker
+from schema.keys import GROUP, Keys
+from schema.webhook import parse_body
+
+KEYS = Keys(0)
+ENDS = ("lead_processed", "lead_dead_lettered", "event_ignored")
+
+
+@dataclass
+class World:
+    """Everything a test needs to send webhooks and see what came of them."""
+
+    redis: Client
+    settings: Settings
+    sandbox: TestServer
+    http: aiohttp.ClientSession
+
+    async def accept(self, lead: str, action: str = "on_create_lead", shape: str = "data") -> str:
+        [item] = parse_body(webhook_body(lead, action, shape, datetime.now(UTC))).elements
+        event = WebhookAccepted(
+            event_id=item.event_id,
+            lead_id=item.lead_id,
+            action=item.action,
+            version=item.version,
+            source="webhook",
+            received_at=datetime.now(UTC),
+            payload=item.payload,
+        )
+        door = Appender(self.redis, partitions=1, dedup_ttl_s=600, instance="door")
+        return (await door.append(Appending(event, item.dedup_key))).event_id
+
+    async def outcomes(self) -> list[Event]:
+        return [decode(text_fields(f)) for _, f in await self.redis.xrange(KEYS.outcomes)]
+
+    async def ends(self, count: int) -> list[Outcome]:
+        """Wait until so many events reached their end."""
+        at, found = "0-0", []
+        async with asyncio.timeout(30):
+            while len(found) < count:
+                for _, rows in await self.redis.xread({KEYS.outcomes: at}, block=2000) or []:
+                    for entry_id, fields in rows:
+                        at = entry_id
+                        event = decode(text_fields(fields))
+                        if event.type in ENDS:
+                            found.append(event)
+        return found
+
+    async def state(self) -> dict:
+        async with self.http.get(self.sandbox.make_url("/_sandbox/state")) as answer:
+            return await answer.json()
+
+    async def fault(self, **spec: object) -> None:
+        async with self.http.post(self.sandbox.make_url("/_sandbox/faults"), json=spec) as answer:
+            assert answer.status == 200, await answer.text()
+
+    @asynccontextmanager
+    async def engine(self, instance: str = "p1", **changes: object) -> AsyncIterator[Engine]:
+        """A running engine, stopped at the end as SIGTERM would."""
+        settings = self.settings.model_copy(update={"instance": instance, **changes})
+        commands = command_client(settings.redis_url.get_secret_value())
+        reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
+        pool = await create_pool(settings, min_size=0, max_size=2, application_name="test")
+        stop = asyncio.Event()
+        async with open_clients(settings, before_call(Budgets(commands, settings))) as clients:
+            store = LeadStore(KEYS, commands, reader, settings)
+            executor = build_executor(store, clients, pool, settings, PlainCodec())
+            made = Engine(store, executor, commands, settings, report_lost)
+            running = asyncio.create_task(made.run(stop))
+            try:
+                yield made
+            finally:
+                stop.set()
+                await running
+                await pool.close()
+                await reader.aclose()
+                await commands.aclose()
+
+
+@pytest.fixture(scope="module")
+async def schema(database_url: str) -> str:
+    await migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def world(redis_url: str, schema: str) -> AsyncIterator[World]:
+    config = SandboxConfig(
+        c2s_token="t", diretrix_user="u", diretrix_pass="p", work_api_key="k", c2s_rate_limit=""
+    )
+    async with TestServer(create_app(config)) as sandbox, aiohttp.ClientSession() as http:
+        url = str(sandbox.make_url("")).rstrip("/")
+        settings = load_settings(
+            "processor",
+            {
+                "REDIS_URL": redis_url,
+                "DATABASE_URL": schema,
+                "C2S_BASE_URL": url,
+                "DIRETRIX_BASE_URL": url,
+                "WORK_API_BASE_URL": url,
+                "C2S_TOKEN": "t",
+                "DIRETRIX_USER": "u",
+                "DIRETRIX_PASS": "p",
+                "WORK_API_KEY": "k",
+                "C2S_RATE_LIMIT": "0",
+                "DIRETRIX_RATE_LIMIT": "0",
+                "WORK_API_RATE_LIMIT": "0",
+                "BACKOFF_BASE_SECS": "0.05",
+                "BACKOFF_MAX_SECS": "0.2",
+                "HTTP_TIMEOUT_SECS": "0.5",
+                "MAX_ATTEMPTS": "3",
+                "BLOCK_SECS": "1",
+            },
+        )
+        redis = command_client(redis_url)
+        yield World(redis, settings, sandbox, http)
+        await redis.aclose()
+
+
+async def test_a_lead_gets_one_message_with_its_marker(world):
+    """The main path: people and profiles are looked up, one message is on the lead, nothing is left."""
+    event_id = await world.accept("lead-1")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert (end.type, end.result, end.message_ref) == ("lead_processed", "sent", marker(event_id))
+    state = await world.state()
+    [message] = state["messages"]["lead-1"]
+    assert message["body"].splitlines()[-1] == marker(event_id)
+    assert state["calls"].get("c2s.get_lead", 0) == 0
+    assert state["calls"]["c2s.create_message"] == 1
+    assert (await world.redis.xpending(KEYS.webhooks, GROUP))["pending"] == 0
+    left = [k async for k in world.redis.scan_iter("c2s:{0}:lead:*")]
+    assert left == []
+
+
+async def test_a_webhook_without_customer_costs_one_get(world):
+    """The seed's three fields: the lead is fetched once, and once only."""
+    await world.accept("lead-2", shape="seed")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert end.result == "sent"
+    assert (await world.state())["calls"]["c2s.get_lead"] == 1
+
+
+async def test_nobody_found_is_a_success_without_message(world):
+    """No CPF: `no_match`, nothing is sent."""
+    await world.accept("nomatch-1")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert end.result == "no_match"
+    assert (await world.state())["messages"].get("nomatch-1", []) == []
+
+
+async def test_a_closed_lead_is_recorded_only(world):
+    """on_close_lead spends no call and sends nothing."""
+    await world.accept("lead-3", action="on_close_lead")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert end.result == "recorded"
+    assert (await world.state())["messages"].get("lead-3", []) == []
+
+
+async def test_a_retry_resumes_after_the_finished_steps(world):
+    """A failing Work API costs retries, but the look-ups by phone and e-mail are made once."""
+    await world.fault(target="work.cpf", kind="error", status=500, times=2)
+    await world.accept("lead-4")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert (end.result, end.attempt) == ("sent", 3)
+    calls = (await world.state())["calls"]
+    assert (calls["diretrix.phone"], calls["diretrix.email"]) == (1, 1)
+    assert calls.get("c2s.get_lead", 0) == 0
+
+
+async def test_attempts_end_in_a_dead_letter(world):
+    """After MAX_ATTEMPTS the event is given up, with its reason, and the lead's next event goes on."""
+    await world.fault(target="work.cpf", kind="error", status=500, times=3)
+    await world.accept("lead-5")
+    async with world.engine():
+        [end] = await world.ends(1)
+        assert (end.type, end.attempt, end.api) == ("lead_dead_lettered", 3, "work")
+        await world.accept("lead-5", action="on_close_lead")
+        assert [e.type for e in await world.ends(2)] == ["lead_dead_lettered", "lead_processed"]
+    assert await world.redis.xlen(KEYS.dead) == 1
+
+
+@pytest.mark.parametrize("kind", ["lost_reply", "reset", "error", "timeout"])
+async def test_an_ambiguous_send_is_verified_before_it_is_repeated(world, kind):
+    """Whether or not the POST had its effect, the lead ends with exactly one message."""
+    await world.fault(target="c2s.create_message", kind=kind, status=500, times=1)
+    await world.accept("lead-6")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert end.result == "sent"
+    state = await world.state()
+    assert len(state["messages"]["lead-6"]) == 1
+    assert state["calls"]["c2s.get_lead"] == 1
+
+
+async def test_throttling_spends_no_attempt(world):
+    """A 429 makes the lead wait, not fail."""
+    await world.fault(target="c2s.create_message", kind="429", retry_after=1, times=1)
+    await world.accept("lead-7")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert (end.result, end.attempt) == ("sent", 1)
+    assert (await world.state())["calls"].get("c2s.get_lead", 0) == 0
+
+
+async def test_a_missing_lead_is_a_dead_letter_at_once(world):
+    """A lead that C2S does not know is not retried."""
+    await world.accept("missing-1", shape="seed")
+    async with world.engine():
+        [end] = await world.ends(1)
+    assert (end.type, end.code, end.attempt) == ("lead_dead_lettered", "lead_gone", 1)
+
+
+async def test_two_engines_share_the_leads(world):
+    """Forty leads over two instances: each is processed once, by one, with one message."""
+    ids = [f"many-{n}" for n in range(40)]
+    async with world.engine("p1"), world.engine("p2"):
+        for lead in ids:
+            await world.accept(lead)
+        ends = await world.ends(40)
+    assert {e.result for e in ends} == {"sent"}
+    assert {len(m) for m in (await world.state())["messages"].values()} == {1}
+    started = [e for e in await world.outcomes() if e.type == "processing_started"]
+    assert len(started) == 40
+    assert len({e.fence for e in started}) == 40
+
+
+async def test_the_leads_of_a_dead_instance_are_taken_over(world):
+    """What an instance read and entered before it vanished is finished by another after the lease."""
+    times = {"lease_ttl_secs": 1.0, "heartbeat_secs": 0.2, "reclaim_idle_secs": 1.1}
+    await world.accept("lead-8")
+    settings = world.settings.model_copy(update={"instance": "gone", **times})
+    store = LeadStore(KEYS, world.redis, world.redis, settings)
+    await store.ensure_group()
+    entries = await store.read(10, 0.1)
+    assert [e.state for e in await store.enter(entries, wake=True)] == ["run"]
+    async with world.engine("p2", **times):
+        [end] = await world.ends(1)
+    assert (end.instance, end.attempt) == ("p2", 2)
+    assert len((await world.state())["messages"]["lead-8"]) == 1
+
+
+async def test_a_vanished_group_is_recreated(world):
+    """With stream and group deleted under the readers, new webhooks are still processed."""
+    async with world.engine():
+        await world.accept("lead-9")
+        await world.ends(1)
+        await world.redis.delete(KEYS.webhooks)
+        await world.accept("lead-10")
+        assert {e.lead_id for e in await world.ends(2)} == {"lead-9", "lead-10"}
