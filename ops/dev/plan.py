@@ -17,6 +17,7 @@ from ops.settings import Settings
 C2S_RATE_LIMIT = "120/minute"  # a newcomer sees leads move; the real default is 10/minute
 LOOK_UP_RATE_LIMIT = "600/minute"
 _SANDBOX_CREDENTIAL = "sandbox"
+_TELLING = ("debug", "info")  # log levels at which services say that they are ready
 _OF_ONE_PROCESS = frozenset({"host", "port", "metrics_port", "instance", "log_level", "log_format"})
 
 
@@ -30,9 +31,8 @@ class Api:
     rate: str
 
 
-_C2S = Api("c2s_base_url", ("c2s_token",), "c2s_rate_limit", C2S_RATE_LIMIT)
 _APIS = (
-    _C2S,
+    Api("c2s_base_url", ("c2s_token",), "c2s_rate_limit", C2S_RATE_LIMIT),
     Api("diretrix_base_url", ("diretrix_user", "diretrix_pass"), "diretrix_rate_limit", LOOK_UP_RATE_LIMIT),
     Api("work_api_base_url", ("work_api_key",), "work_api_rate_limit", LOOK_UP_RATE_LIMIT),
 )
@@ -76,9 +76,9 @@ class Plan:
         return tuple(api for api in _APIS if not is_given(self.settings, api.base_url))
 
     @property
-    def c2s_is_sandbox(self) -> bool:
-        """Whether messages stay on this machine; sample leads go nowhere else."""
-        return _C2S in self.sandboxed
+    def leaves_machine(self) -> bool:
+        """Whether any outside API is real: no sample lead may cost a look-up or reach a broker."""
+        return self.sandboxed != _APIS
 
     @property
     def sandbox_url(self) -> str:
@@ -95,7 +95,9 @@ class Plan:
             found[api.base_url.upper()] = self.sandbox_url
             found |= {name.upper(): _SANDBOX_CREDENTIAL for name in api.credentials}
             found[api.rate_limit.upper()] = api.rate
-        return {name: value for name, value in found.items() if not is_given(self.settings, name.lower())}
+        missing = {n: value for n, value in found.items() if not is_given(self.settings, n.lower())}
+        quiet = self.settings.log_level not in _TELLING
+        return {**missing, "LOG_LEVEL": "info"} if quiet else missing
 
     def whole_environment(self) -> dict[str, str]:
         """The same with what was given: a CLI command in another shell shares none of our environment."""
@@ -123,7 +125,7 @@ class Plan:
     def first_words(self) -> dict[str, str]:
         """What services that have no URL log once they are ready, by the service's name."""
         found = {f"processor-{n + 1}": "processor.started" for n in range(self.processors)}
-        return {**found, "projector": "projector.started"}
+        return {**found, "projector": "projector.active"}
 
     def _sandbox(self) -> ServiceSpec:
         s = self.settings

@@ -12,18 +12,10 @@ from rich.text import Text
 
 from ops.dev.ready import Ready
 from ops.dev.supervisor import ServiceEvent, ServiceExited
-from schema.events import (
-    AttemptFailed,
-    Event,
-    EventIgnored,
-    LeadDeadLettered,
-    LeadProcessed,
-    Outcome,
-    WebhookDuplicated,
-)
-from schema.status import STATUS_AFTER
+from ops.words import DUPLICATE, status_of, took, words_of
+from schema.events import Event, LeadDeadLettered, LeadProcessed, ProcessingStarted, WebhookAccepted
 
-_STYLES = {"success": "green", "failed": "bold red", "processing": "yellow", "duplicate": "dim"}
+_STYLES = {"success": "green", "failed": "bold red", "processing": "yellow", DUPLICATE: "dim"}
 _LEADS_BEFORE_ADVICE = 3
 
 
@@ -71,16 +63,13 @@ class Screen:
 
     def outcome(self, event: Event) -> None:
         """The line of one outcome; an attempt's start shows nothing, its end does."""
-        if not isinstance(event, Outcome):
+        if isinstance(event, WebhookAccepted | ProcessingStarted):
             return
-        words = words_of(event)
-        if words is None:
-            return
-        status, result = words
+        status = status_of(event)
         line = Text()
         line.append(f"{event.lead_id:<28} {event.action:<16} ")
         line.append(f"{status:<10}", _STYLES.get(status, ""))
-        line.append(f" {took(event):>8}  {result}")
+        line.append(f" {took(event):>8}  {words_of(event)}")
         if event.instance and event.fence:
             line.append(f"  by {event.instance}", "dim")
         self._line(line)
@@ -145,34 +134,3 @@ def program() -> str:
     if found is not None and (not own.exists() or Path(found).samefile(own)):
         return "c2s"
     return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
-
-
-def words_of(event: Outcome) -> tuple[str, str] | None:
-    """Status and result of an outcome in words; None for one that is no news to a reader."""
-    status = str(STATUS_AFTER.get(event.type, ""))
-    match event:
-        case LeadProcessed():
-            return status, event.result
-        case LeadDeadLettered():
-            return status, f"gave up after attempt {event.attempt}: {event.error}"
-        case AttemptFailed():
-            return status, f"attempt {event.attempt} failed ({event.code}), again {_due(event)}"
-        case WebhookDuplicated():
-            return "duplicate", "accepted before, nothing to do"
-        case EventIgnored():
-            return status, f"ignored ({event.reason})"
-        case _:
-            return None
-
-
-def took(event: Outcome) -> str:
-    """Seconds from the webhook's receipt to this outcome, as text."""
-    if event.at is None or isinstance(event, WebhookDuplicated):
-        return ""
-    return f"{max(0.0, (event.at - event.received_at).total_seconds()):.2f} s"
-
-
-def _due(event: AttemptFailed) -> str:
-    if event.retry_at is None or event.at is None:
-        return "later"
-    return f"in {max(0.0, (event.retry_at - event.at).total_seconds()):.0f} s"

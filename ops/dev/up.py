@@ -17,7 +17,6 @@ from typing import Any
 
 from ops.dev.credentials import credentials_for
 from ops.dev.embedded import Embedded
-from ops.dev.follow import outcomes
 from ops.dev.locks import OwnerLock
 from ops.dev.plan import Plan, Ports
 from ops.dev.ports import free_port, is_free
@@ -26,6 +25,7 @@ from ops.dev.ready import FILE_NAME, Ready, write_ready
 from ops.dev.screen import Screen
 from ops.dev.supervisor import ServiceEvent, ServiceStarted, Supervisor
 from ops.dev.traffic import send_samples
+from ops.follow import follow
 from ops.lifecycle import first_of
 from ops.migrate import migrate
 from ops.settings import Settings
@@ -160,11 +160,11 @@ class Machine:
         await self._readiness.wait()
         self._is_ready = True
         self._write_notes()
-        traffic = self._options.traffic and self._plan.c2s_is_sandbox
+        traffic = self._options.traffic and not self._plan.leaves_machine
         self._screen.ready(self._ready(), traffic=traffic)
         if self._options.traffic and not traffic:
             self._screen.say(
-                "no sample leads: C2S_BASE_URL is set, and they are for the sandbox only", "yellow"
+                "no sample leads: they are for the sandbox only, and a real API is set", "yellow"
             )
         work = [self._follow()]
         if traffic:
@@ -174,8 +174,9 @@ class Machine:
         await _together(*work)
 
     async def _follow(self) -> None:
-        async for _, event in outcomes(self._plan.redis_url, self._settings.stream_partitions):
-            self._screen.outcome(event)
+        partitions = self._settings.stream_partitions
+        async for followed in follow(self._plan.redis_url, partitions, ("outcomes",)):
+            self._screen.outcome(followed.event)
 
     async def _halt(self) -> None:
         halt = await self._supervisor.wait()
@@ -213,7 +214,7 @@ class Machine:
             log_dir=str(self._data_dir / "logs"),
             pid=os.getpid(),
             pids={**self._embedded.pids, **self._supervisor.pids},
-            environment=plan.whole_environment(),
+            environment={**plan.whole_environment(), "WEBHOOK_URL": plan.webhook_url},
         )
 
 

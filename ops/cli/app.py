@@ -1,0 +1,158 @@
+"""The commands of `c2s` and what they say about themselves; the work is done elsewhere."""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ops.cli import SERVICES, become
+from ops.cli.actions import ACTIONS, Action
+from ops.cli.events import events
+from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
+from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
+from ops.sandbox.webhooks import Shape
+from ops.settings import load_settings
+from schema.errors import LeadstreamError, SettingsError
+from schema.identity import is_lead_id
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="C2S lead webhooks: never lost, never messaged twice, always explainable.\n\n"
+    "Commands that look at a system find the one that `c2s up` runs on this directory (its .c2s/up.json) by "
+    "themselves, unless REDIS_URL and DATABASE_URL name another.",
+    epilog="Start with [bold]c2s up[/]. Exit codes: 0 fine, 1 found a problem, 2 wrong use or settings.",
+)
+app.add_typer(events, name="events")
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Run a command and exit. Expected faults are one line, never a traceback."""
+    try:
+        app(list(arguments), prog_name="c2s")
+    except SettingsError as error:
+        say_error(str(error))
+        sys.exit(WRONG_USE)
+    except LeadstreamError as error:
+        say_error(str(error))
+        sys.exit(PROBLEM)
+    sys.exit(0)
+
+
+@app.command(
+    epilog="Example: [bold]c2s up[/], or [bold]c2s up --port 8081 --data-dir /tmp/two --processors 3[/]"
+)
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the ingress; 8080, or a free one if that is taken.", min=0)
+    ] = None,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="C2S_DATA_DIR", help="Data, secrets and logs, kept between runs.")
+    ] = DEFAULT_DATA_DIR,
+    processors: Annotated[int, typer.Option(min=1, max=64, help="How many processors.")] = 2,
+    traffic: Annotated[bool, typer.Option(help="Send sample webhooks.")] = True,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Where to write, once all is ready, where everything is (JSON).")
+    ] = None,
+) -> None:
+    """Run the whole system on this machine, until Ctrl-C.
+
+    Redis and PostgreSQL come from wheels unless REDIS_URL and DATABASE_URL are set; C2S, Diretrix and the
+    Work API are played by a sandbox unless C2S_BASE_URL, … are set.
+    """
+    from ops.cli.up import up_command  # noqa: PLC0415 -- brings the embedded servers along
+
+    code = up_command(port, data_dir, processors, traffic, ready_file)
+    raise typer.Exit(code)
+
+
+def _service_help(name: str) -> str:
+    return (
+        f"Run one {name} in the foreground, with settings from the environment (python -m {SERVICES[name]})."
+    )
+
+
+@app.command(help=_service_help("ingress"))
+def ingress() -> None:  # reached for --help only: `main` replaces the process before
+    become("ingress", [])
+
+
+@app.command(help=_service_help("processor"))
+def processor() -> None:
+    become("processor", [])
+
+
+@app.command(help=_service_help("projector"))
+def projector() -> None:
+    become("projector", [])
+
+
+@app.command(epilog="Example: [bold]DATABASE_URL=postgresql://… c2s migrate[/]")
+def migrate(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Bring the database up to date; safe to run at any time, also side by side."""
+    from ops.cli.migrate import migrate_command  # noqa: PLC0415 -- brings asyncpg along
+
+    migrate_command(settings_of(data_dir), as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: [bold]c2s send[/], [bold]c2s send L-1 --action update[/], "
+    "[bold]c2s send twins-7 --shape seed --url https://…/api/v1/webhook/leads[/]"
+)
+def send(  # noqa: PLR0917 -- typer passes by name
+    lead_id: Annotated[str, typer.Argument(help="The lead; its customer is invented from it.")] = "",
+    action: Annotated[Action, typer.Option(help="What happened to the lead.")] = "create",
+    shape: Annotated[Shape, typer.Option(help="Which of C2S's body shapes.")] = "data",
+    url: Annotated[str, typer.Option(envvar="WEBHOOK_URL", help="The door; that of `c2s up`.")] = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a webhook with C2S_WEBHOOK_SECRET and post it, as C2S would."""
+    from ops.cli.send import Sending  # noqa: PLC0415 -- brings aiohttp along
+    from ops.cli.send import send as post  # noqa: PLC0415
+
+    lead_id = lead_id or f"lead-{secrets.token_hex(4)}"
+    if not is_lead_id(lead_id):
+        raise SettingsError("LEAD_ID: must be 1-128 letters, digits or ._:@-")
+    values = environment(data_dir)
+    settings = load_settings("cli", values)
+    door = url or values.get("WEBHOOK_URL") or f"http://127.0.0.1:{settings.port}/api/v1/webhook/leads"
+    secret = settings.c2s_webhook_secret.get_secret_value()
+    if not secret and not settings.allow_unsigned:
+        raise SettingsError("C2S_WEBHOOK_SECRET: not set, and no `c2s up` is running here to take it from")
+    answer = post(Sending(door, secret, lead_id, ACTIONS[action], shape))
+    if as_json:
+        print_json(answer)
+    else:
+        print_table([{name: answer.get(name) for name in ("status", "event_id", "lead_id")}])
+
+
+@app.command(epilog="Example: [bold]c2s stats --json[/]")
+def stats(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Webhooks by status, leads with several attempts, success rate (the plan's three queries)."""
+    from ops.cli.stats import stats_command  # noqa: PLC0415 -- brings asyncpg along
+
+    stats_command(settings_of(data_dir), as_json=as_json)
+
+
+@app.command(epilog="Example: [bold]c2s doctor[/]; exit code 1 if something is marked FAIL.")
+def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Check settings, Redis, PostgreSQL, migrations, clocks and the C2S token, and say how to mend them."""
+    from ops.doctor import examine  # noqa: PLC0415 -- brings aiohttp and asyncpg along
+
+    settings = settings_of(data_dir)
+    findings = asyncio.run(examine(settings, environment(data_dir)))
+    rows = [asdict(finding) for finding in findings]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, columns=("level", "check", "found", "remedy"))
+    if any(finding.level == "FAIL" for finding in findings):
+        raise typer.Exit(PROBLEM)

@@ -1,0 +1,149 @@
+"""`c2s events`: list them, tell one's story, follow them live."""
+
+import asyncio
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import typer
+
+from ops.cli.actions import ACTIONS, Action
+from ops.cli.output import (
+    PROBLEM,
+    cell,
+    console,
+    print_json,
+    print_json_line,
+    print_table,
+    printable,
+    say_error,
+)
+from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
+from ops.settings import Settings
+from schema.errors import SettingsError
+from schema.times import parse
+
+events = typer.Typer(no_args_is_help=True, help="List events, tell one's story, follow them live.")
+
+Status = Literal["received", "processing", "success", "failed"]
+_AGE = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LIST_COLUMNS = (
+    "received_at", "lead_id", "hook_action", "status", "result", "seconds", "retry_count", "duplicate_count",
+    "event_id", "error_message",
+)  # fmt: skip
+
+
+def since_of(text: str, now: datetime) -> datetime | None:
+    """A moment from ``30m``, ``2h``, ``7d`` or a time; None for an empty text.
+
+    Raises:
+        SettingsError: neither an age nor a time.
+    """
+    if not text:
+        return None
+    age = _AGE.fullmatch(text)
+    if age:
+        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        return parse(text)
+    except ValueError:
+        raise SettingsError(f"--since: {text!r} is neither an age (30m, 2h, 7d) nor a time") from None
+
+
+@events.command(
+    "list",
+    epilog="Examples: [bold]c2s events list --status failed --since 2h[/], [bold]… --lead L-1[/]",
+)
+def list_command(  # noqa: PLR0917 -- typer passes by name
+    lead: Annotated[str, typer.Option(help="Only this lead's.")] = "",
+    status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
+    action: Annotated[Action | None, typer.Option(help="Only this action.")] = None,
+    since: Annotated[
+        str, typer.Option(help="Only those received since: an age (30m, 2h, 7d) or a time.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 20,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """List events, the newest first."""
+    from ops.inspect import Filter, list_events  # noqa: PLC0415 -- brings asyncpg along
+
+    which = Filter(
+        lead or None,
+        status,
+        ACTIONS[action] if action else None,
+        since_of(since, datetime.now(UTC)),
+        limit,
+    )
+    rows = asyncio.run(list_events(settings_of(data_dir), which))
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, columns=_LIST_COLUMNS, empty="no events")
+
+
+@events.command(
+    "show",
+    epilog="Examples: [bold]c2s events show L-1[/], [bold]c2s events show 2b1e…-… --json --payload[/]",
+)
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="EVENT_ID|LEAD_ID", help="One event, or all of a lead.")],
+    payload: Annotated[
+        bool, typer.Option("--payload", help="With --json: raw bodies too (personal data).")
+    ] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story in order: receipt, attempts, errors, time per step, the message.
+
+    What the projector has not recorded yet is read from the streams.
+    """
+    from ops.cli import story  # noqa: PLC0415 -- brings asyncpg along
+    from ops.inspect import read_stories  # noqa: PLC0415
+    from schema.codec import PlainCodec  # noqa: PLC0415
+
+    stories = asyncio.run(read_stories(settings_of(data_dir), name))
+    if as_json:
+        print_json(story.as_json(stories, PlainCodec(), payload=payload))
+    else:
+        story.show(stories, PlainCodec(), console())
+    if not stories.stories:
+        say_error(f"no event and no lead {printable(name)} is known here")
+        raise typer.Exit(PROBLEM)
+
+
+@events.command("tail", epilog="Example: [bold]c2s events tail --json | jq .type[/]")
+def tail_command(
+    lead: Annotated[str, typer.Option(help="Only this lead's.")] = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Follow what happens, live, until Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_tail(settings_of(data_dir), lead, as_json=as_json))
+
+
+async def _tail(settings: Settings, lead: str, *, as_json: bool) -> None:
+    from ops.follow import follow  # noqa: PLC0415 -- brings redis along
+    from ops.words import status_of, took, words_of  # noqa: PLC0415
+    from schema.events import WebhookAccepted, encode  # noqa: PLC0415
+
+    out = console()
+    url, partitions = settings.redis_url.get_secret_value(), settings.stream_partitions
+    async for followed in follow(url, partitions, ("webhooks", "outcomes")):
+        event = followed.event
+        if lead and event.lead_id != lead:
+            continue
+        if as_json:
+            flat = {"type": event.type, "entry_id": followed.entry_id} | encode(event)
+            for name in ("payload", "message", "enrichment"):
+                flat.pop(name, None)
+            print_json_line(flat)
+            continue
+        at = event.received_at if isinstance(event, WebhookAccepted) else event.at
+        line = cell(f"{at.astimezone():%H:%M:%S}  " if at else "")
+        line.append(f"{event.lead_id:<28} {event.action:<16} ").append(cell(status_of(event)))
+        line.append(f"  {took(event):>8}  {printable(words_of(event))}")
+        out.print(line, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""How `c2s events show` tells a story."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.cli.output import STYLES, cell, printable, shown
+from ops.inspect import Stories, Story
+from ops.unprojected import Fact
+from ops.words import details_of, status_of, words_of
+from schema.codec import PayloadCodec
+from schema.events import LeadProcessed, WebhookAccepted, encode
+from schema.times import to_text
+
+
+def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
+    """Each event: what it is, what happened when, and the message."""
+    for number, story in enumerate(stories.stories):
+        if number:
+            out.print()
+        _head(story, out)
+        out.print(_timeline(story))
+        if story.steps:
+            out.print(Text(f"finished steps so far: {', '.join(story.steps)}"))
+        message = message_of(story, codec)
+        if message:
+            out.print(Text("\nmessage on the lead:", "bold"))
+            out.print(
+                Text("\n".join(f"  {line}" for line in printable(message).splitlines())), soft_wrap=True
+            )
+    for note in stories.notes:
+        out.print(Text(f"note: {note}", "yellow"))
+
+
+def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str, Any]:
+    """The same for machines; payloads (personal data) only if asked for."""
+    return {
+        "events": [
+            {
+                "event_id": story.event_id,
+                "row": story.row,
+                "facts": [_fact(fact, payload=payload) for fact in story.facts],
+                "steps": list(story.steps),
+                "message": message_of(story, codec) or None,
+            }
+            for story in stories.stories
+        ],
+        "notes": stories.notes,
+    }
+
+
+def message_of(story: Story, codec: PayloadCodec) -> str:
+    """The last message sent or prepared; empty if there was none."""
+    for fact in reversed(story.facts):
+        if isinstance(fact.event, LeadProcessed) and fact.event.message:
+            return codec.open(story.event_id, "message", fact.event.message)
+    return ""
+
+
+def _head(story: Story, out: Console) -> None:
+    row = story.row or {}
+    known = story.facts[0].event if story.facts else None
+    lead = row.get("lead_id") or (known.lead_id if known else "-")
+    action = row.get("hook_action") or (known.action if known else "-")
+    status = row.get("status") or (status_of(story.facts[-1].event) if story.facts else "-")
+    line = Text.assemble(
+        ("event ", "bold"),
+        (story.event_id, "bold"),
+        f"  lead {lead}  {action}  ",
+        (status, STYLES.get(status, "")),
+    )
+    if row.get("result"):
+        line.append(f" ({row['result']})")
+    out.print(line, soft_wrap=True)
+    pairs = [(name, row.get(name)) for name in ("attempt", "retry_count", "duplicate_count", "retry_at")]
+    words = [f"{name.replace('_', ' ')} {shown(value)}" for name, value in pairs if value]
+    if row.get("error_message"):
+        words.append(f"last error: {printable(str(row['error_message']))}")
+    if words:
+        out.print(Text(", ".join(words), "dim"), soft_wrap=True)
+
+
+def _timeline(story: Story) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    for name in ("time", "after", "what", "by", "details"):
+        table.add_column(name, justify="right" if name == "after" else "left", overflow="fold")
+    start = story.facts[0].event.received_at if story.facts else None
+    for fact in story.facts:
+        event = fact.event
+        at = event.received_at if isinstance(event, WebhookAccepted) else event.at
+        after = f"+{max(0.0, (at - start).total_seconds()):.3f} s" if at and start else ""
+        what = event.type.replace("_", " ") + ("" if fact.recorded else " *")
+        words = "; ".join(part for part in (words_of(event), details_of(event)) if part)
+        by = "" if isinstance(event, WebhookAccepted) else event.instance
+        when = f"{at.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3] if at else ""
+        table.add_row(when, after, what, cell(by or "-"), Text(printable(words)))
+    if any(not fact.recorded for fact in story.facts):
+        table.caption = "* in Redis only, not recorded yet"
+        table.caption_justify = "left"
+    return table
+
+
+def _fact(fact: Fact, *, payload: bool) -> dict[str, Any]:
+    flat = {"type": fact.event.type} | encode(fact.event)
+    if isinstance(fact.event, WebhookAccepted):
+        flat["at"] = to_text(fact.event.received_at)
+    if not payload:
+        for name in ("payload", "message", "enrichment"):
+            flat.pop(name, None)
+    return {"stream": fact.stream, "entry_id": fact.entry_id, "recorded": fact.recorded, **flat}

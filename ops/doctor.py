@@ -1,0 +1,176 @@
+"""`c2s doctor`: what is wrong with a system, and how to mend it.
+
+Everything is read only, and no check stops the others. The one call to C2S (its company, the cheapest there
+is) is made only where a token is set.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import asyncpg
+from redis.exceptions import RedisError, ResponseError
+
+from ops.findings import Finding, backlog, clock, eviction, persistence, postgres_version, redis_version
+from ops.migrate import pending
+from ops.postgres import connect
+from ops.postgres import translated as postgres_translated
+from ops.redis import Client, command_client, translated
+from ops.settings import Role, Settings, load_settings
+from schema.errors import MigrationError, SettingsError, StorageUnavailable
+from schema.keys import GROUP, Keys
+
+_C2S_TIMEOUT = aiohttp.ClientTimeout(total=15)
+_CLOSE_TIMEOUT_S = 5.0
+_ROLES: tuple[Role, ...] = ("ingress", "processor", "projector")
+
+
+async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    """All findings, in the order in which a person would look.
+
+    Args:
+        settings: of the system.
+        environ: what they were read from, to check what each service needs of it.
+    """
+    parts = await asyncio.gather(check_redis(settings), check_postgres(settings), check_c2s(settings))
+    return [*check_settings(environ), *(finding for part in parts for finding in part)]
+
+
+def check_settings(environ: Mapping[str, str]) -> list[Finding]:
+    """Whether each service would start with these settings."""
+    findings = []
+    for role in _ROLES:
+        try:
+            load_settings(role, environ)
+        except SettingsError as error:
+            found = "would not start from this shell: " + "; ".join(str(error).splitlines())
+            findings.append(Finding(f"settings of {role}", "warn", found, "set what is named"))
+        else:
+            findings.append(Finding(f"settings of {role}", "ok", "complete and consistent"))
+    return findings
+
+
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Version, persistence, eviction, clock, streams and what waits in them."""
+    client = command_client(settings.redis_url.get_secret_value())
+    try:
+        with translated("examining it"):
+            return await _redis_findings(client, settings)
+    except (StorageUnavailable, RedisError) as error:
+        words = str(error) if isinstance(error, StorageUnavailable) else type(error).__name__
+        return [Finding("redis", "FAIL", words, "start Redis, or correct REDIS_URL")]
+    finally:
+        await client.aclose()
+
+
+async def _redis_findings(client: Client, settings: Settings) -> list[Finding]:
+    info: dict[str, Any] = await client.info()
+    policy = str(info.get("maxmemory_policy", ""))
+    seconds, micros = await client.time()
+    redis_now = seconds + micros / 1_000_000
+    findings = [
+        Finding("redis", "ok", "answers"),
+        redis_version(str(info.get("redis_version", "0"))),
+        persistence(bool(info.get("aof_enabled")), str(info.get("aof_last_write_status", ""))),
+        eviction(policy),
+        clock("redis clock", redis_now - datetime.now(UTC).timestamp()),
+    ]
+    now = datetime.fromtimestamp(redis_now, UTC)
+    for partition in range(settings.stream_partitions):
+        findings += await _stream_findings(client, Keys(partition), now)
+    return findings
+
+
+async def _stream_findings(client: Client, keys: Keys, now: datetime) -> list[Finding]:
+    name = f"stream {keys.webhooks}"
+    try:
+        groups: Any = await client.xinfo_groups(keys.webhooks)
+    except ResponseError:
+        return [Finding(name, "warn", "does not exist yet", "start a processor, or send a first webhook")]
+    if not any(group["name"] == GROUP.encode() for group in groups):
+        return [Finding(name, "warn", f"has no group {GROUP}", "start a processor: it makes the group")]
+    length = await client.xlen(keys.webhooks)
+    consumers: Any = await client.xinfo_consumers(keys.webhooks, GROUP)
+    pending: Any = await client.xpending(keys.webhooks, GROUP)
+    oldest = pending["min"].decode() if pending["min"] else ""
+    findings = [
+        Finding(name, "ok", f"{length} entries, {len(consumers)} consumers"),
+        backlog(f"pending {keys.webhooks}", pending["pending"], oldest, now),
+    ]
+    dead = await client.xlen(keys.dead)
+    if dead:
+        remedy = f"see them with `redis-cli XREVRANGE {keys.dead} + - COUNT 10`"
+        findings.append(Finding(f"dead letters {keys.dead}", "warn", f"{dead} waiting", remedy))
+    return findings
+
+
+async def check_postgres(settings: Settings) -> list[Finding]:
+    """Version, clock and migrations."""
+    try:
+        connection = await connect(settings, application_name="c2s-doctor")
+    except (StorageUnavailable, asyncpg.PostgresError, ValueError) as error:
+        # Wrong passwords and malformed URLs are no outage, but here they end the same way.
+        words = str(error) if isinstance(error, StorageUnavailable) else type(error).__name__
+        return [Finding("postgres", "FAIL", words, "start PostgreSQL, or correct DATABASE_URL")]
+    try:
+        with postgres_translated("examining it"):
+            return await _postgres_findings(connection)
+    except (StorageUnavailable, asyncpg.PostgresError) as error:
+        return [Finding("postgres", "FAIL", f"refused a query: {type(error).__name__}", "see its log")]
+    finally:
+        await connection.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+async def _postgres_findings(connection: asyncpg.Connection) -> list[Finding]:
+    version = connection.get_server_version()
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return [
+        Finding("postgres", "ok", "answers"),
+        postgres_version(version.major, version.minor),
+        clock("postgres clock", (now - datetime.now(UTC)).total_seconds()),
+        await _migrations(connection),
+    ]
+
+
+async def _migrations(connection: asyncpg.Connection) -> Finding:
+    try:
+        waiting = await pending(connection)
+    except MigrationError as error:
+        return Finding("migrations", "FAIL", str(error), "deploy the code that fits this database")
+    if waiting:
+        return Finding("migrations", "FAIL", f"pending: {', '.join(waiting)}", "run `c2s migrate`")
+    return Finding("migrations", "ok", "up to date")
+
+
+async def check_c2s(settings: Settings) -> list[Finding]:
+    """Whether the token is good."""
+    token = settings.c2s_token.get_secret_value()
+    if not token:
+        return [Finding("c2s token", "ok", "not checked: C2S_TOKEN is not set in this shell")]
+    url = settings.c2s_base_url.rstrip("/") + "/integration/company"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_C2S_TIMEOUT) as session,
+            session.get(url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False) as response,
+        ):
+            return [c2s_finding(response.status)]
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        remedy = "check C2S_BASE_URL and the network; accepted webhooks wait meanwhile"
+        return [Finding("c2s token", "FAIL", f"C2S cannot be reached: {type(error).__name__}", remedy)]
+
+
+def c2s_finding(status: int) -> Finding:
+    """What the status of the company call says."""
+    match status:
+        case 200:
+            return Finding("c2s token", "ok", "accepted by C2S")
+        case 401 | 403:
+            remedy = "set a valid C2S_TOKEN; the work that waits resumes by itself"
+            return Finding("c2s token", "FAIL", f"refused by C2S ({status})", remedy)
+        case 429:
+            remedy = "try again in a minute; lower C2S_RATE_LIMIT if it stays so"
+            return Finding("c2s token", "warn", "not checked: C2S says too many requests", remedy)
+        case _:
+            return Finding("c2s token", "warn", f"C2S answered {status}", "try again; check C2S_BASE_URL")

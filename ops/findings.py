@@ -1,0 +1,113 @@
+"""What `c2s doctor` finds, and the pure judgements behind it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+Level = Literal["ok", "warn", "FAIL"]
+
+REDIS_LEAST = (6, 2)
+POSTGRES_LEAST = 14
+DRIFT_WARN_S = 2.0
+DRIFT_FAIL_S = 60.0
+OLDEST_WARN = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes:
+        check: what was looked at.
+        level: ``ok``, ``warn`` (works, but look at it) or ``FAIL``.
+        found: what was seen.
+        remedy: what to do; empty where nothing is to be done.
+    """
+
+    check: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+
+def redis_version(version: str) -> Finding:
+    """Whether the server knows the commands we use."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers >= REDIS_LEAST:
+        return Finding("redis version", "ok", version)
+    return Finding("redis version", "FAIL", version, "upgrade Redis to 6.2 or later: XAUTOCLAIM is needed")
+
+
+def postgres_version(major: int, minor: int) -> Finding:
+    """Whether the server still gets fixes."""
+    if major >= POSTGRES_LEAST:
+        return Finding("postgres version", "ok", f"{major}.{minor}")
+    return Finding("postgres version", "FAIL", f"{major}.{minor}", f"upgrade to {POSTGRES_LEAST} or later")
+
+
+def persistence(aof_enabled: bool, last_write: str) -> Finding:
+    """Whether an accepted webhook survives a restart of Redis."""
+    if not aof_enabled:
+        return Finding(
+            "redis persistence",
+            "FAIL",
+            "append-only file is off: a restart loses accepted webhooks",
+            "CONFIG SET appendonly yes, and the same in redis.conf (appendfsync everysec or always)",
+        )
+    if last_write not in ("ok", ""):
+        return Finding(
+            "redis persistence", "FAIL", "the last write of the append-only file failed", "free disk space"
+        )
+    return Finding("redis persistence", "ok", "append-only file is on")
+
+
+def eviction(policy: str) -> Finding:
+    """Whether Redis could throw away what we keep in it."""
+    if policy == "noeviction":
+        return Finding("redis eviction", "ok", policy)
+    return Finding(
+        "redis eviction",
+        "FAIL",
+        f"maxmemory-policy is {policy or 'unknown'}: Redis may drop streams and dedup keys",
+        "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+    )
+
+
+def backlog(check: str, pending: int, oldest_id: str, now: datetime) -> Finding:
+    """Whether entries that were read wait too long for their end.
+
+    Args:
+        check: the finding's name.
+        pending: entries in the pending entries list.
+        oldest_id: stream id of the oldest of them, or empty.
+        now: by the clock that makes the stream ids.
+    """
+    if not pending or not oldest_id:
+        return Finding(check, "ok", "nothing pending")
+    age = now - datetime.fromtimestamp(int(oldest_id.split("-", 1)[0]) / 1000, UTC)
+    found = f"{pending} pending, the oldest for {duration(age)}"
+    if age > OLDEST_WARN:
+        remedy = "see why with `c2s events list --status processing` and `c2s events show`"
+        return Finding(check, "warn", found, remedy)
+    return Finding(check, "ok", found)
+
+
+def clock(check: str, drift_s: float) -> Finding:
+    """How far a server's clock is from ours."""
+    found = f"{drift_s:+.2f} s from this machine's clock"
+    if abs(drift_s) > DRIFT_FAIL_S:
+        return Finding(
+            check, "FAIL", found, "set the clocks (NTP): signed webhooks would be refused as expired"
+        )
+    if abs(drift_s) > DRIFT_WARN_S:
+        return Finding(check, "warn", found, "check NTP on both machines")
+    return Finding(check, "ok", found)
+
+
+def duration(span: timedelta) -> str:
+    """A time span as a person says it: ``42 s``, ``3 min``, ``5 h``, ``2 d``."""
+    seconds = max(0.0, span.total_seconds())
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
