@@ -23,6 +23,8 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
@@ -39,6 +41,8 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
+        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+            raise  # the driver's word for arguments that no waiting will mend
         raise StorageUnavailable(
             f"Postgres is not available while {doing}: {type(error).__name__}"
         ) from error
