@@ -14,6 +14,7 @@ _MILLISECONDS_FROM = 100_000_000_000  # as seconds this is the year 5138; as mil
 _EPOCH_LIMIT = 1_000_000_000_000_000
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_LATEST_EPOCH_S = _LATEST.timestamp()
 _LONGEST_TEXT = 40
 
 
@@ -50,7 +51,10 @@ def parse(value: Any) -> datetime:
     if _EPOCH.fullmatch(text):
         return _from_epoch(float(text))
     moment = datetime.fromisoformat(_SPACED_OFFSET.sub("", text))
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # the years 1 and 9999 with an offset that leads out of them
+        raise ValueError("time out of range") from None
     if not _EARLIEST <= moment < _LATEST:
         raise ValueError("time out of range")
     return moment
@@ -60,7 +64,6 @@ def _from_epoch(number: float) -> datetime:
     if not 0 <= number < _EPOCH_LIMIT:  # also refuses NaN
         raise ValueError("epoch time out of range")
     seconds = number / 1000 if number >= _MILLISECONDS_FROM else number
-    moment = _EARLIEST + timedelta(seconds=seconds)
-    if moment >= _LATEST:
+    if seconds >= _LATEST_EPOCH_S:
         raise ValueError("epoch time out of range")
-    return moment
+    return _EARLIEST + timedelta(seconds=seconds)

@@ -4,6 +4,8 @@ Pure: bytes in, deliveries out. Batches are taken apart without re-encoding, so 
 is kept byte for byte.
 """
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +20,11 @@ from schema.times import parse, to_text
 
 MAX_DEPTH = 32
 _LONGEST_ACTION = 64
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and content with an open end: one pass whatever the bytes, so no body can make it slow.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _UPDATED_AT_KEYS = ("updated_at", "timestamp")
+_TIME_MALFORMED = ("timestamp_malformed", "the body's timestamp is not a time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,14 @@ class Body:
     timestamp: datetime | None
 
 
-def parse_body(raw: bytes, *, default_action: str | None = None) -> Body:
+def parse_body(raw: bytes, *, default_action: str | None = None, strict_time: bool = True) -> Body:
     """Take a request body apart.
 
     Args:
         raw: the body's bytes.
         default_action: the request's ``?action=``, for elements that carry none.
+        strict_time: whether a malformed timestamp of the message is an error; otherwise it counts as none,
+            for callers to whom the message's time proves nothing.
 
     Raises:
         BodyError: ``json_invalid`` (not JSON, too deep, not an object or array) or
@@ -81,7 +87,7 @@ def parse_body(raw: bytes, *, default_action: str | None = None) -> Body:
         element = _element(parsed, raw, default_action)
         if isinstance(element, BodyError):
             raise element
-        return Body((element,), batch=False, timestamp=_message_time(parsed))
+        return Body((element,), batch=False, timestamp=_message_time(parsed, strict_time=strict_time))
     slices = msgspec.json.decode(raw, type=list[msgspec.Raw])
     elements = tuple(_element(o, bytes(s), default_action) for o, s in zip(parsed, slices, strict=True))
     return Body(elements, batch=True, timestamp=None)
@@ -95,10 +101,26 @@ def _load(raw: bytes) -> dict[str, Any] | list[Any]:
         parsed = orjson.loads(raw)
     except orjson.JSONDecodeError:
         # The parser's own words can quote the body, so they are not passed on.
+        if _has_endless_time(raw):
+            raise BodyError(*_TIME_MALFORMED) from None
         raise BodyError("json_invalid", "the body is not valid JSON") from None
     if not isinstance(parsed, dict | list):
         raise BodyError("json_invalid", "the body must be a JSON object or an array of objects")
     return parsed
+
+
+def _has_endless_time(raw: bytes) -> bool:
+    """Whether the body's timestamp is a number beyond all numbers (``1e400``), which orjson refuses."""
+    try:
+        parsed = json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    time = parsed.get("timestamp") if isinstance(parsed, dict) else None
+    return isinstance(time, float) and math.isinf(time)
+
+
+def _refuse(_constant: str) -> None:
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _depth(raw: bytes) -> int:
@@ -110,14 +132,16 @@ def _depth(raw: bytes) -> int:
     return deepest
 
 
-def _message_time(body: dict[str, Any]) -> datetime | None:
+def _message_time(body: dict[str, Any], *, strict_time: bool) -> datetime | None:
     value = body.get("timestamp")
     if value is None:
         return None
     try:
         return parse(value)
     except ValueError:
-        raise BodyError("timestamp_malformed", "the body's timestamp is not a time") from None
+        if not strict_time:
+            return None
+        raise BodyError(*_TIME_MALFORMED) from None
 
 
 def _element(value: Any, raw: bytes, default_action: str | None) -> Delivery | BodyError:

@@ -1,0 +1,155 @@
+"""The door's composition root: settings in, a listening server, everything closed at the end.
+
+It starts and serves with Redis or Postgres away; what it cannot reach it goes on asking for.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from ingress.health import Health
+from ingress.limits import expect_continue
+from ingress.metrics import Metrics, door_metrics
+from ingress.problems import Problems, Refusal
+from ingress.server import QuietRunner
+from ingress.settled import Record
+from ingress.storing import Storage
+from ingress.trigger import Trigger
+from ingress.verify import verifier_of
+from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
+from ingress.webhook import WebhookDoor
+from ops.append import Appender
+from ops.metrics import new_registry
+from ops.postgres import create_pool
+from ops.redis import Client, blocking_client, command_client
+from ops.settings import Settings
+from ops.spool import Spool
+from schema.codec import PayloadCodec, PlainCodec
+from schema.keys import Keys
+
+log = structlog.get_logger()
+
+_POOL_MAX = 4
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the routes are made of."""
+
+    settings: Settings
+    door: WebhookDoor
+    trigger: Trigger
+    health: Health
+    metrics: Metrics
+    storage: Storage
+    outcomes: Outcomes
+
+
+def build_app(deps: Deps) -> web.Application:
+    """The application: routes and the one middleware."""
+    most = deps.settings.max_body_bytes
+    problems = Problems(deps.metrics.refusals)
+    app = web.Application(middlewares=[problems.middleware()], client_max_size=most)
+
+    async def expect(request: web.Request) -> web.Response | None:
+        # Runs before, and so outside, the middleware.
+        try:
+            await expect_continue(request, most)
+        except Refusal as refusal:
+            return problems.refuse(request, refusal)
+        return None
+
+    webhook = "/api/v1/webhook/leads"
+    app.router.add_post(webhook, deps.door.signed, expect_handler=expect)
+    app.router.add_post(webhook + "/{token}", deps.door.with_token, expect_handler=expect)
+    for method in ("GET", "POST"):
+        app.router.add_route(method, "/api/v1/leads/process", deps.trigger.process, expect_handler=expect)
+    app.router.add_get("/health", deps.health.health)
+    app.router.add_get("/ready", deps.health.ready)
+    app.router.add_get("/metrics", deps.health.metrics)
+    return app
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIterator[Deps]:
+    """Clients, storage and handlers; all closed at the end.
+
+    Raises:
+        SettingsError: a secret is malformed.
+    """
+    verifier = verifier_of(settings)
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url.get_secret_value()
+        commands = command_client(url)
+        stack.push_async_callback(commands.aclose)
+        pool = await create_pool(
+            settings, min_size=0, max_size=_POOL_MAX, application_name=f"c2s-ingress-{settings.instance}"
+        )
+        stack.push_async_callback(pool.close)
+        registry = new_registry()
+        metrics = door_metrics(registry)
+        spool = Spool(pool)
+        appender = Appender(
+            commands,
+            partitions=settings.stream_partitions,
+            dedup_ttl_s=settings.dedup_ttl_secs,
+            instance=settings.instance,
+        )
+        storage = Storage(appender, spool, metrics)
+        outcomes = Outcomes(settings.stream_partitions, _tails(stack, url, commands))
+        stack.push_async_callback(outcomes.close)
+        codec: PayloadCodec = PlainCodec()
+        yield Deps(
+            settings=settings,
+            door=WebhookDoor(settings, verifier, storage, codec, metrics, now),
+            trigger=Trigger(settings, storage, outcomes, Record(pool), codec, now),
+            health=Health(storage, commands, spool, registry, time.monotonic),
+            metrics=metrics,
+            storage=storage,
+            outcomes=outcomes,
+        )
+
+
+def _tails(stack: AsyncExitStack, url: str, commands: Client) -> Callable[[Keys], OutcomeTail]:
+    def open_tail(keys: Keys) -> OutcomeTail:
+        reader = blocking_client(url, block_s=BLOCK_S)
+        stack.push_async_callback(reader.aclose)
+        return OutcomeTail(keys, commands, reader)
+
+    return open_tail
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[int]:
+    """The listening door; the value is its port. At the end requests in flight are finished."""
+    async with open_deps(settings, now) as deps:
+        await deps.storage.check()
+        drainer = asyncio.create_task(deps.storage.run())
+        runner = QuietRunner(build_app(deps), shutdown_timeout_s=settings.shutdown_deadline_secs)
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+            await site.start()
+            yield runner.addresses[0][1]
+        finally:
+            # Whoever waits for an outcome is told now that it comes later.
+            await deps.outcomes.close()
+            await runner.cleanup()
+            drainer.cancel()
+            await asyncio.gather(drainer, return_exceptions=True)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until ``stop``."""
+    async with running(settings) as port:
+        log.info("ingress.listening", host=settings.host, port=port)
+        await stop.wait()

@@ -1,0 +1,163 @@
+"""The webhook door: read, verify, take apart, keep, answer. 200 means: durable somewhere.
+
+The order matters. Nothing is read before the headers allow it, nothing is parsed before something vouches
+for the raw bytes, and nothing is answered before it is stored.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import web
+
+from ingress.limits import read_body
+from ingress.metrics import Metrics
+from ingress.problems import AuthError, Refusal, unavailable
+from ingress.storing import Keeps, Kept
+from ingress.verify import Verified, Verifier
+from ops.settings import Settings
+from schema.calls import Appending
+from schema.codec import PayloadCodec
+from schema.errors import BodyError, StorageUnavailable
+from schema.events import WebhookAccepted
+from schema.webhook import Body, Delivery, parse_body
+
+log = structlog.get_logger()
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
+# What a body cannot be read for (400), against what it says that we do not take (422).
+_UNREADABLE = frozenset({"json_invalid", "timestamp_malformed"})
+_LOG_EVENTS = {
+    "accepted": "webhook.accepted",
+    "duplicate": "webhook.duplicate",
+    "ignored": "webhook.ignored",
+    "spooled": "webhook.spooled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDoor:
+    """Takes webhooks.
+
+    Attributes:
+        now: the present, aware of its time zone.
+    """
+
+    settings: Settings
+    verifier: Verifier
+    storage: Keeps
+    codec: PayloadCodec
+    metrics: Metrics
+    now: Callable[[], datetime]
+
+    async def signed(self, request: web.Request) -> web.Response:
+        """``POST /api/v1/webhook/leads``."""
+        started = perf_counter()
+        raw = await self._read(request)
+        verified = self.verifier.signed(request.headers, raw)
+        return await self._take(request, raw, verified, started)
+
+    async def with_token(self, request: web.Request) -> web.Response:
+        """``POST /api/v1/webhook/leads/{token}``; a wrong token is refused before its body is read."""
+        started = perf_counter()
+        verified = self.verifier.token(request.match_info["token"])
+        raw = await self._read(request)
+        return await self._take(request, raw, verified, started)
+
+    async def _read(self, request: web.Request) -> bytes:
+        return await read_body(request, self.settings.max_body_bytes, self.settings.read_timeout_secs)
+
+    async def _take(
+        self, request: web.Request, raw: bytes, verified: Verified, started: float
+    ) -> web.Response:
+        now = self.now()
+        body = self._parse(raw, request.query.get("action"), verified)
+        self._check_time(verified, body, now)
+        if verified.previous:
+            self.metrics.previous_secret.labels(verified.by).inc()
+            log.warning("auth.previous_secret", kind=verified.by)
+        trace = request.headers.get("traceparent", "")
+        if trace and not _TRACEPARENT.fullmatch(trace):
+            trace = ""
+        items = [self._appending(e, now, trace) for e in body.elements if isinstance(e, Delivery)]
+        kept = await self._keep(items) if items else ()
+        self.metrics.accept_seconds.observe(perf_counter() - started)
+        return self._answer(body, items, kept)
+
+    def _parse(self, raw: bytes, action: str | None, verified: Verified) -> Body:
+        try:
+            return parse_body(raw, default_action=action or None, strict_time=verified.signed)
+        except BodyError as error:
+            if error.code == "timestamp_malformed":
+                raise AuthError(error.code, str(error), status=400) from None
+            self.metrics.results["refused"].inc()
+            raise Refusal(400 if error.code in _UNREADABLE else 422, error.code, str(error)) from None
+
+    def _check_time(self, verified: Verified, body: Body, now: datetime) -> None:
+        off = self.verifier.off_by(verified, body.timestamp, now)
+        if off is None:
+            return
+        if verified.signed:
+            raise AuthError("timestamp_expired", "The webhook's timestamp is too far from the present.")
+        log.info("webhook.time_off", seconds=round(off.total_seconds()), by=verified.by)
+
+    def _appending(self, delivery: Delivery, now: datetime, trace: str) -> Appending:
+        key, event_id = delivery.dedup_key, delivery.event_id
+        event = WebhookAccepted(
+            event_id=event_id,
+            lead_id=delivery.lead_id,
+            action=delivery.action,
+            version=delivery.version,
+            source="webhook",
+            received_at=now,
+            traceparent=trace,
+            payload=self.codec.seal(event_id, "payload", delivery.payload),
+        )
+        return Appending(event, key, delivery.known)
+
+    async def _keep(self, items: Sequence[Appending]) -> Sequence[Kept]:
+        try:
+            return await self.storage.keep(items)
+        except StorageUnavailable:
+            self.metrics.results["unavailable"].inc(len(items))
+            raise unavailable("The webhook cannot be stored at present; send it again.") from None
+
+    def _answer(self, body: Body, items: Sequence[Appending], kept: Sequence[Kept]) -> web.Response:
+        taken = iter(zip(items, kept, strict=True))
+        rows = [
+            self._refused(e) if isinstance(e, BodyError) else self._taken(*next(taken)) for e in body.elements
+        ]
+        if not body.batch:
+            return _json(rows[0])
+        if rows and not items:
+            raise Refusal(422, "batch_refused", "No element of the batch can be taken: " + rows[0]["detail"])
+        counts = dict.fromkeys(("accepted", "duplicate", "spooled", "ignored", "refused"), 0)
+        for row in rows:
+            counts[row["status"]] += 1
+        counts["duplicates"] = counts.pop("duplicate")
+        return _json({"status": "accepted", "received": len(rows), **counts, "events": rows})
+
+    def _taken(self, item: Appending, kept: Kept) -> dict[str, Any]:
+        status = kept.state
+        if status == "fresh":
+            status = "accepted" if item.known else "ignored"
+        self.metrics.results[status].inc()
+        lead_id = item.event.lead_id
+        log.info(_LOG_EVENTS[status], event_id=kept.event_id, lead_id=lead_id, action=item.event.action)
+        return {"status": status, "event_id": kept.event_id, "lead_id": lead_id}
+
+    def _refused(self, error: BodyError) -> dict[str, Any]:
+        self.metrics.results["refused"].inc()
+        log.warning("webhook.refused", code=error.code, batch=True)
+        return {"status": "refused", "code": error.code, "detail": str(error)}
+
+
+def _json(content: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json")
