@@ -1,6 +1,7 @@
 """When the services of `c2s up` are ready: those with a door by asking, the others by their first words."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ import orjson
 from ops.dev.errors import DevServerError
 
 _DEADLINE_S = 60.0
+_MOST_DEATHS = 4
 _POLL_S = 0.1
 _ASK_TIMEOUT = aiohttp.ClientTimeout(total=5)
 _OK = 200
@@ -26,6 +28,8 @@ class Readiness:
     def __init__(self, probes: Mapping[str, str], first_words: Mapping[str, str]) -> None:
         self._probes = dict(probes)
         self._first_words = dict(first_words)
+        self._deaths: Counter[str] = Counter()
+        self._hopeless = asyncio.Event()
         self._heard = {name: asyncio.Event() for name in first_words}
 
     def heard(self, name: str, line: str) -> None:
@@ -34,29 +38,41 @@ class Readiness:
         if words is not None and words in line:
             self._heard[name].set()
 
+    def died(self, name: str) -> None:
+        """A service ended before all were ready; it is started again, but not for ever."""
+        self._deaths[name] += 1
+        if self._deaths[name] >= _MOST_DEATHS:
+            self._hopeless.set()
+
     async def wait(self, deadline_s: float = _DEADLINE_S) -> None:
         """Return once all are ready.
 
         Raises:
-            DevServerError: some are not after the deadline; the text names them.
+            DevServerError: some are not after the deadline, or one keeps ending; the text names them.
         """
-        waiting = set(self._probes) | set(self._heard)
-
-        async def one(name: str) -> None:
-            if name in self._probes:
-                await _answers(self._probes[name])
-            else:
-                await self._heard[name].wait()
-            waiting.discard(name)
-
+        waiting = {name: asyncio.create_task(self._one(name)) for name in (*self._probes, *self._heard)}
+        hopeless = asyncio.create_task(self._hopeless.wait())
+        everybody = asyncio.gather(*waiting.values())
         try:
-            async with asyncio.timeout(deadline_s), asyncio.TaskGroup() as group:
-                for name in tuple(waiting):
-                    group.create_task(one(name))
-        except TimeoutError:
-            raise DevServerError(
-                f"not ready after {deadline_s:g} s: {', '.join(sorted(waiting))}; see their logs"
-            ) from None
+            await asyncio.wait({everybody, hopeless}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if everybody.done():
+                everybody.result()
+                return
+            if hopeless.done():
+                late = [name for name, deaths in self._deaths.items() if deaths >= _MOST_DEATHS]
+                raise DevServerError(f"{', '.join(late)} ended {_MOST_DEATHS} times while starting")
+            late = sorted(name for name, task in waiting.items() if not task.done())
+            raise DevServerError(f"not ready after {deadline_s:g} s: {', '.join(late)}")
+        finally:
+            hopeless.cancel()
+            everybody.cancel()
+            await asyncio.gather(everybody, hopeless, return_exceptions=True)
+
+    async def _one(self, name: str) -> None:
+        if name in self._probes:
+            await _answers(self._probes[name])
+        else:
+            await self._heard[name].wait()
 
 
 async def _answers(url: str) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 
 from ops.dev.credentials import credentials_for
 from ops.dev.embedded import Embedded
+from ops.dev.errors import DevServerError
 from ops.dev.locks import OwnerLock
 from ops.dev.plan import Plan, Ports
 from ops.dev.ports import free_port, is_free
 from ops.dev.readiness import Readiness, error_in
 from ops.dev.ready import FILE_NAME, Ready, write_ready
 from ops.dev.screen import Screen
-from ops.dev.supervisor import ServiceEvent, ServiceStarted, Supervisor
+from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
 from ops.dev.traffic import send_samples
 from ops.follow import follow
 from ops.lifecycle import first_of
@@ -157,7 +158,10 @@ class Machine:
         self._screen.say("starting the services")
         for spec in self._plan.services():
             await self._supervisor.start(spec)
-        await self._readiness.wait()
+        try:
+            await self._readiness.wait()
+        except DevServerError as error:
+            raise DevServerError(f"{error}; see why in {self._data_dir / 'logs'}") from None
         self._is_ready = True
         self._write_notes()
         traffic = self._options.traffic and not self._plan.leaves_machine
@@ -191,8 +195,11 @@ class Machine:
 
     def _on_event(self, event: ServiceEvent) -> None:
         self._screen.service(event)
-        if self._is_ready and isinstance(event, ServiceStarted):
-            self._write_notes()
+        if self._is_ready:
+            if isinstance(event, ServiceStarted):
+                self._write_notes()
+        elif isinstance(event, ServiceExited):
+            self._readiness.died(event.name)
 
     def _write_notes(self) -> None:
         for note in self._notes:
