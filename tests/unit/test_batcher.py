@@ -1,0 +1,72 @@
+"""Group commit: shared round trips, own answers."""
+
+import asyncio
+
+import pytest
+
+from ops.batcher import Batcher
+
+
+async def test_callers_during_a_flush_share_the_next():
+    """The first flushes at once and alone; those who come meanwhile go together, in order."""
+    gate, batches = asyncio.Event(), []
+
+    async def flush(items):
+        batches.append(list(items))
+        await gate.wait()
+        return [item * 10 for item in items]
+
+    batcher = Batcher(flush)
+    first = asyncio.create_task(batcher.submit(1))
+    while not batches:
+        await asyncio.sleep(0)
+    rest = [asyncio.create_task(batcher.submit(n)) for n in (2, 3, 4)]
+    while len(batcher) < 3:
+        await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(first, *rest) == [10, 20, 30, 40]
+    assert batches == [[1], [2, 3, 4]]
+
+
+async def test_a_failed_flush_fails_its_own_callers_only():
+    """Each batch has its own fate."""
+
+    async def flush(items):
+        if 13 in items:
+            raise RuntimeError("bad luck")
+        return list(items)
+
+    batcher = Batcher(flush, most=1)
+    results = await asyncio.gather(*(batcher.submit(n) for n in (1, 13, 2)), return_exceptions=True)
+    assert results[0] == 1
+    assert isinstance(results[1], RuntimeError)
+    assert results[2] == 2
+
+
+async def test_one_after_the_other_never_hangs():
+    """A caller that comes in the moment a flush ends starts its own."""
+
+    async def flush(items):
+        return list(items)
+
+    batcher = Batcher(flush)
+    async with asyncio.timeout(5):
+        assert [await batcher.submit(n) for n in range(1000)] == list(range(1000))
+
+
+async def test_a_cancelled_caller_leaves_the_others_alone():
+    """Cancelling one waiter does not disturb the batch."""
+    gate = asyncio.Event()
+
+    async def flush(items):
+        await gate.wait()
+        return list(items)
+
+    batcher = Batcher(flush)
+    tasks = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    assert (await tasks[0], await tasks[2]) == (0, 2)

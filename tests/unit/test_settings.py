@@ -1,0 +1,63 @@
+"""Settings: typed, checked together, and a wrong one names itself."""
+
+import pytest
+
+from ops.settings import load_settings, rate_interval_s
+from schema.errors import SettingsError
+
+DOOR = {"C2S_WEBHOOK_SECRET": "s"}
+
+
+def test_defaults_are_those_of_the_design():
+    """A door with nothing but its secret has the documented defaults."""
+    settings = load_settings("ingress", DOOR)
+    assert (settings.port, settings.max_attempts, settings.stream_partitions) == (8080, 8, 1)
+    assert settings.c2s_rate_limit == "10/minute"
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({}, "C2S_WEBHOOK_SECRET"),
+        ({**DOOR, "PORT": "abc"}, "PORT"),
+        ({**DOOR, "C2S_RATE_LIMIT": "ten"}, "C2S_RATE_LIMIT"),
+        ({**DOOR, "LEASE_TTL_SECS": "10"}, "LEASE_TTL_SECS"),
+        ({**DOOR, "RECLAIM_IDLE_SECS": "5"}, "RECLAIM_IDLE_SECS"),
+        ({**DOOR, "C2S_MESSAGE_PATH": "/x"}, "C2S_MESSAGE_PATH"),
+        ({**DOOR, "C2S_TOKEN_FILE": "/nowhere/at/all"}, "C2S_TOKEN_FILE"),
+        ({**DOOR, "C2S_WEBHOOK_SECRET_FILE": "/dev/null"}, "C2S_WEBHOOK_SECRET"),
+    ],
+)
+def test_a_wrong_setting_names_itself(environ, named):
+    """Missing, malformed, contradictory or unreadable: the error says which."""
+    with pytest.raises(SettingsError, match=named):
+        load_settings("ingress", environ)
+
+
+def test_the_processor_needs_its_credentials():
+    """All missing credentials are named at once."""
+    with pytest.raises(SettingsError, match=r"(?s)C2S_TOKEN.*DIRETRIX_USER.*DIRETRIX_PASS.*WORK_API_KEY"):
+        load_settings("processor", {})
+
+
+def test_a_secret_may_come_from_a_file(tmp_path):
+    """NAME_FILE is read, its one trailing newline dropped, and no secret shows in a repr."""
+    (tmp_path / "s").write_text("top-secret\n")
+    settings = load_settings("ingress", {"C2S_WEBHOOK_SECRET_FILE": str(tmp_path / "s")})
+    assert settings.c2s_webhook_secret.get_secret_value() == "top-secret"
+    assert "top-secret" not in repr(settings)
+
+
+def test_a_wrong_secret_value_is_not_quoted():
+    """The error of a malformed setting does not show what was given."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings("ingress", {**DOOR, "PORT": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [("10/minute", 6.0), ("2/second", 0.5), ("60/hour", 60.0), ("", 0.0)]
+)
+def test_rates_are_intervals(rate, seconds):
+    """A rate text is seconds between calls; empty means no limit."""
+    assert rate_interval_s(rate) == seconds
