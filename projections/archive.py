@@ -10,6 +10,8 @@ from projections.batch import Fact, columns
 
 _OWN_COLUMNS = frozenset({"event_id", "lead_id", "action", "type", "payload"})
 
+_NO_SUCH_YEAR = 2200  # an entry with a forged id goes to the default partition
+_MONTHS = "SELECT ensure_event_log_partitions(month, 1) FROM unnest($1::timestamptz[]) AS month"
 _INSERT = """
 INSERT INTO event_log
     (recorded_at, partition, stream, entry_id, type, event_id, lead_id, hook_action, fields, payload)
@@ -21,9 +23,8 @@ ON CONFLICT DO NOTHING
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Archive the batch; months that have no partition yet get one."""
-    times = [fact.recorded_at for fact in facts]
-    await conn.execute("SELECT ensure_event_log_partitions($1, 1)", min(times))
-    await conn.execute("SELECT ensure_event_log_partitions($1, 1)", max(times))
+    months = {fact.recorded_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for fact in facts}
+    await conn.execute(_MONTHS, sorted(month for month in months if month.year < _NO_SUCH_YEAR))
     await conn.execute(_INSERT, *columns([_row(fact) for fact in facts]))
 
 

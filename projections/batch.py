@@ -1,18 +1,24 @@
 """A batch of stream entries on its way into Postgres."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 
-from schema.events import Event, EventError, Outcome, decode
+from schema.events import Event, EventError, Outcome, decode, text_fields
 
 log = structlog.get_logger()
 
 StreamName = Literal["webhooks", "outcomes"]
 Position = tuple[int, StreamName]
+
+_INT_MAX = 2**31 - 1
+_BIGINT_MAX = 2**63 - 1
+_LAST_YEAR = 9999
+_LATEST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,9 @@ class Fact:
 
     @property
     def recorded_at(self) -> datetime:
-        """The entry's time: the milliseconds of its stream id."""
-        return datetime.fromtimestamp(int(self.entry_id.partition("-")[0]) / 1000, UTC)
+        """The entry's time: the milliseconds of its stream id (at most the year 9999)."""
+        seconds = int(self.entry_id.partition("-")[0]) / 1000
+        return datetime.fromtimestamp(min(seconds, _LATEST_S), UTC)
 
     @property
     def at(self) -> datetime:
@@ -41,15 +48,41 @@ class Fact:
         return own or self.recorded_at
 
 
-def fact_of(partition: int, stream: StreamName, entry_id: str, fields: dict[str, str]) -> Fact:
+def fact_of(partition: int, stream: StreamName, entry_id: str, raw: Mapping[bytes, bytes]) -> Fact:
     """The fact of a raw entry; one that does not decode is said so, never in the projector's way."""
-    event: Event | None
+    event: Event | None = None
     try:
-        event = decode(fields)
-    except EventError as error:
-        log.error("projector.undecodable", stream=stream, entry_id=entry_id, error=str(error))  # noqa: TRY400 -- text suffices
-        event = None
-    return Fact(partition, stream, entry_id, fields, event)
+        flat = text_fields(raw)
+        event = decode(flat)
+        _check_storable(event)
+    except (EventError, UnicodeDecodeError) as error:
+        # A value may be personal data, so only our own words are logged, not those of the decoder.
+        log.error("projector.undecodable", stream=stream, entry_id=entry_id, kind=type(error).__name__)  # noqa: TRY400
+        readable = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in raw.items()}
+        return Fact(partition, stream, entry_id, readable, None)
+    return Fact(partition, stream, entry_id, flat, event)
+
+
+def _check_storable(event: Event) -> None:
+    """Refuse what decodes but fits no column, so that one alien entry cannot stop the record.
+
+    Raises:
+        EventError: no UUID, a number beyond its column, a time without offset, or a NUL character.
+    """
+    values = [getattr(event, field.name) for field in fields(event)]
+    try:
+        UUID(event.event_id)
+    except ValueError as error:
+        raise EventError("the event id is not a UUID") from error
+    if isinstance(event, Outcome) and not (
+        0 <= event.attempt <= _INT_MAX and 0 <= event.fence <= _BIGINT_MAX
+    ):
+        raise EventError("attempt or fence is out of range")
+    times = [value for value in values if isinstance(value, datetime)]
+    if any(time.tzinfo is None or not 1 < time.year < _LAST_YEAR for time in times):
+        raise EventError("a time carries no offset or lies beyond all years")
+    if any(isinstance(value, str) and "\x00" in value for value in values):
+        raise EventError("a field holds a NUL character")
 
 
 def events(facts: Sequence[Fact]) -> Iterator[tuple[Fact, Event]]:

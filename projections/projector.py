@@ -16,7 +16,6 @@ from projections import archive, checkpoint, trail, webhook_events
 from projections.batch import Fact, Position, StreamName, fact_of
 from projections.people import PeopleProjection
 from schema.codec import PayloadCodec
-from schema.events import text_fields
 from schema.keys import Keys
 
 Apply = Callable[[asyncpg.Connection, Sequence[Fact]], Awaitable[None]]
@@ -60,25 +59,27 @@ class Projector:
         if self._at is None:
             with translated("loading checkpoints"):
                 self._at = await checkpoint.load(self._conn)
-        facts = await self._read(self._at, block_s)
-        if facts:
-            await self._write(self._at, facts)
+        at = self._at
+        facts = await self._read(at, block_s)
+        for start in range(0, len(facts), self._batch):  # the reply holds a batch of every stream
+            at = await self._write(at, facts[start : start + self._batch])
         return len(facts)
 
     async def _read(self, at: dict[Position, str], block_s: float) -> list[Fact]:
+        block_ms = max(1, round(block_s * 1000)) if block_s > 0 else None  # 0 would mean forever
         streams: Any = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}
         with redis_translated("reading the streams"):
-            reply: Any = await self._reader.xread(streams, count=self._batch, block=round(block_s * 1000))
+            reply: Any = await self._reader.xread(streams, count=self._batch, block=block_ms)
         facts = []
         for name, rows in reply or []:
             partition, stream = self._position(name)
-            facts += [fact_of(partition, stream, i.decode(), text_fields(f)) for i, f in rows]
+            facts += [fact_of(partition, stream, i.decode(), f) for i, f in rows]
         return facts
 
     def _position(self, name: bytes) -> tuple[int, StreamName]:
         return self._streams[name.decode()]
 
-    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> None:
+    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> dict[Position, str]:
         after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):
@@ -89,3 +90,4 @@ class Projector:
                 reached("project.before_commit")
         reached("project.after_commit")
         self._at = {**at, **after}
+        return self._at

@@ -17,12 +17,12 @@ from schema.events import (
     LeadDeadLettered,
     LeadProcessed,
     Outcome,
-    ProcessingStarted,
     WebhookAccepted,
     WebhookDuplicated,
 )
-from schema.status import RANKS, STATUS_AFTER, Status
+from schema.status import FINAL, RANKS, STATUS_AFTER, Status
 
+REPLAY = "replay"
 _ENDS = (LeadProcessed, LeadDeadLettered, EventIgnored)
 
 
@@ -31,7 +31,8 @@ class Row:
     """What a batch says of one event; None where it says nothing.
 
     Attributes:
-        keep_error: the new state leaves the last error in place (an attempt under way).
+        keep_error: the batch brought neither an error nor a good end: the last error stays in place.
+        reopened: the batch holds a replay, which alone may take an event out of its end.
     """
 
     event_id: str
@@ -55,8 +56,8 @@ class Row:
     calls: str | None = None
     message: str | None = None
     instance: str | None = None
-    keep_error: bool = False
-    duplicates: int = 0
+    keep_error: bool = True
+    reopened: bool = False
     raw_payload: str | None = None
     source: str | None = None
     version: str | None = None
@@ -80,21 +81,31 @@ def fold(facts: Iterable[Fact]) -> list[Row]:
 
 def _apply(row: Row, fact: Fact, event: Event) -> None:
     row.received_at = min(row.received_at, event.received_at)
+    row.partition = fact.partition
     if isinstance(event, WebhookDuplicated):
-        row.duplicates += 1
-        return
-    if isinstance(event, WebhookAccepted) and event.source == "replay":
-        return  # its event_replayed tells the rest
+        return  # counted where its own row is written, so that it counts once
     if isinstance(event, WebhookAccepted | EventIgnored):
-        row.raw_payload, row.source = event.payload, event.source
-    if isinstance(event, WebhookAccepted):
-        row.version, row.partition, row.entry_id = event.version, fact.partition, fact.entry_id
+        _take_webhook(row, fact, event)
     fence = event.fence if isinstance(event, Outcome) else 0
     rank = RANKS[event.type]
-    if (fence, rank) > (row.fence, row.rank):
-        row.fence, row.rank, row.status = fence, rank, STATUS_AFTER[event.type]
-        if isinstance(event, Outcome):
-            _enter_state(row, event, fact.at)
+    if (fence, rank) <= (row.fence, row.rank):
+        return
+    status = STATUS_AFTER[event.type]
+    if status == Status.PROCESSING and row.status in FINAL:
+        return  # a repeat that Redis had forgotten: the event keeps its end until it has another
+    row.fence, row.rank, row.status = fence, rank, status
+    if isinstance(event, Outcome):
+        _enter_state(row, event, fact.at)
+
+
+def _take_webhook(row: Row, fact: Fact, event: WebhookAccepted | EventIgnored) -> None:
+    """The webhook itself: the first that came counts, but a replayed copy only until a first-hand one."""
+    if row.source not in (None, REPLAY):
+        return
+    if row.source is None or event.source != REPLAY:
+        row.raw_payload, row.source = event.payload, event.source
+        if isinstance(event, WebhookAccepted):
+            row.version, row.entry_id = event.version, fact.entry_id
 
 
 def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
@@ -102,19 +113,20 @@ def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
     row.attempt = event.attempt
     row.processed_at = at if isinstance(event, _ENDS) else None
     row.retry_at = event.retry_at if isinstance(event, AttemptFailed) else None
-    failed = isinstance(event, LeadDeadLettered) or (isinstance(event, AttemptFailed) and event.counted)
+    failed = isinstance(event, LeadDeadLettered) or (isinstance(event, AttemptFailed) and event.counted == 1)
     row.retry_count = event.attempt if failed else max(event.attempt - 1, 0)
+    row.result = None
     if isinstance(event, AttemptFailed | LeadDeadLettered):
-        row.error_message, row.step = event.error, event.step
-        row.error_code, row.error_api, row.keep_error = event.code, event.api or None, False
-    elif isinstance(event, ProcessingStarted | EventReplayed):
-        row.keep_error = row.error_message is None
-    else:
-        row.error_message = row.step = row.error_code = row.error_api = None
         row.keep_error = False
+        row.error_message, row.step = event.error or None, event.step or None
+        row.error_code, row.error_api = event.code or None, event.api or None
+    elif isinstance(event, LeadProcessed | EventIgnored):
+        row.keep_error = False
+        row.error_message = row.step = row.error_code = row.error_api = None
+    row.reopened = row.reopened or isinstance(event, EventReplayed)
     if isinstance(event, LeadProcessed):
-        row.result, row.message_ref = event.result, event.message_ref or None
-        row.timings, row.calls = event.timings or None, event.calls or None
-        row.message = event.message or None
+        row.result, row.message_ref = event.result or None, event.message_ref or row.message_ref
+        row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
+        row.message = event.message or row.message
     elif isinstance(event, EventIgnored):
         row.result = "ignored"

@@ -1,12 +1,19 @@
-"""The projector's composition root. One is active (session advisory lock), others stand by."""
+"""The projector's composition root: one is active, the others stand by without polling.
+
+Whoever holds a session advisory lock projects, over the very connection that holds it: when the connection
+is lost so is the right to write, and the projector goes back to standing by. Faults of Redis or Postgres
+never end the process: it says so once, waits with growing pauses, and goes on from the checkpoint.
+"""
 
 import asyncio
 import random
+from collections.abc import Callable
+from contextlib import suppress
 
 import asyncpg
 import structlog
 
-from ops.lifecycle import first_of, wait_or_stop
+from ops.lifecycle import first_of
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
 from ops.settings import Settings
@@ -18,43 +25,94 @@ from schema.errors import StorageUnavailable
 log = structlog.get_logger()
 
 _LOCK = 0x633273_02
+_FOREVER_S = 10 * 365 * 86_400
+_CLOSE_S = 2.0
 _PAUSE_S = 0.5
 _PAUSE_MAX_S = 10.0
+
+# A database that was not migrated yet, or is being migrated under our feet.
+_OTHER_SCHEMA = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+
+
+class Outage:
+    """Faults in a row: the first is logged, each is followed by a longer pause, and so is their end."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        """Begin without a fault.
+
+        Args:
+            jitter: random numbers from 0 up to 1.
+        """
+        self._jitter = jitter
+        self._pause_s = _PAUSE_S
+        self.lasts = False
+
+    async def pause(self, error: Exception, *, advice: str = "") -> None:
+        """Say (once) that projecting stalled, and wait."""
+        if not self.lasts:
+            log.warning("projector.stalled", error=advice or str(error), kind=type(error).__name__)
+        self.lasts = True
+        await asyncio.sleep(self._pause_s * (0.5 + self._jitter() / 2))
+        self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
+
+    def over(self) -> None:
+        """Projecting works."""
+        if self.lasts:
+            log.info("projector.resumed")
+        self.lasts, self._pause_s = False, _PAUSE_S
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Stand by, project, and start over after faults, until ``stop``."""
-    await first_of(stop, _forever(settings, stop))
+    await first_of(stop, _forever(settings, Outage(random.random)))
 
 
-async def _forever(settings: Settings, stop: asyncio.Event) -> None:
-    pause_s = _PAUSE_S
-    while not stop.is_set():
+async def _forever(settings: Settings, outage: Outage) -> None:
+    while True:
         try:
-            await _stand_by_and_project(settings)
-        except (StorageUnavailable, StaleCheckpoint) as error:
-            log.warning("projector.stalled", error=str(error), kind=type(error).__name__)
-        except asyncpg.UndefinedTableError:
-            log.warning("projector.stalled", error="the tables are missing: run `c2s migrate`")
-        await wait_or_stop(stop, pause_s * random.uniform(0.5, 1))
-        pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+            await _stand_by_and_project(settings, outage)
+        except StorageUnavailable as error:
+            await outage.pause(error)
+        except _OTHER_SCHEMA as error:
+            await outage.pause(
+                error, advice="the tables are not as this version knows them: run `c2s migrate`"
+            )
 
 
-async def _stand_by_and_project(settings: Settings) -> None:
+async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
+    lost = asyncio.Event()
     conn = await connect(settings, application_name=f"c2s-projector-{settings.instance}")
     reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
     try:
-        with translated("waiting for the projector's lock"):
-            # Blocks in Postgres until the active projector's connection ends: no polling.
-            await conn.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=10 * 365 * 86_400)
+        conn.add_termination_listener(lambda _conn: lost.set())
+        await _take_lock(conn, outage)
         log.info("projector.active")
-        await _project(settings, conn, reader)
+        await first_of(lost, _project(settings, conn, reader, outage))
     finally:
         await reader.aclose()
-        conn.terminate()
+        # A polite end: a backend that waits for the lock would not notice a closed socket, and take it.
+        with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await conn.close(timeout=_CLOSE_S)
+    raise StorageUnavailable("the connection that held the projector's lock was lost")
 
 
-async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client) -> None:
+async def _take_lock(conn: asyncpg.Connection, outage: Outage) -> None:
+    with translated("waiting for the projector's lock"):
+        if await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            return
+        outage.over()
+        log.info("projector.standby")
+        # Blocks in Postgres until the active projector's connection ends: no polling.
+        await conn.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_FOREVER_S)
+
+
+async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client, outage: Outage) -> None:
     projector = Projector(
         conn,
         reader,
@@ -62,20 +120,15 @@ async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client)
         batch=settings.projector_batch,
         models=read_models(PlainCodec()),
     )
-    stalled = False
-    pause_s = _PAUSE_S
     while True:
         try:
-            await projector.poll_once(settings.block_secs)
+            # After a fault the first look does not block, so that its end is known at once.
+            await projector.poll_once(0 if outage.lasts else settings.block_secs)
         except StorageUnavailable as error:
             if conn.is_closed():
                 raise
-            if not stalled:
-                log.warning("projector.stalled", error=str(error))
-            stalled = True
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-            continue
-        if stalled:
-            log.info("projector.resumed")
-        stalled, pause_s = False, _PAUSE_S
+            await outage.pause(error)
+        except StaleCheckpoint as error:
+            log.warning("projector.overtaken", error=str(error))
+        else:
+            outage.over()

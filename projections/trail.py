@@ -1,4 +1,7 @@
-"""`attempts`, `webhook_duplicates` and `lead_state`: the smaller tables that follow from the outcomes."""
+"""The smaller tables that follow from the outcomes.
+
+`attempts`, `webhook_duplicates`, `lead_state` and `dead_letters`. Meeting a fact again changes nothing.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,6 +11,8 @@ import asyncpg
 from projections.batch import Fact, columns, events
 from schema.events import (
     AttemptFailed,
+    EventIgnored,
+    EventReplayed,
     LeadDeadLettered,
     LeadProcessed,
     Outcome,
@@ -15,6 +20,9 @@ from schema.events import (
     WebhookDuplicated,
 )
 from schema.status import STATUS_AFTER
+
+_ENDINGS = (AttemptFailed, LeadProcessed, LeadDeadLettered, EventIgnored)
+_LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)
 
 _STARTED = """
 INSERT INTO attempts (event_id, fence, attempt, started_at, instance)
@@ -24,20 +32,27 @@ ON CONFLICT (event_id, fence) DO UPDATE SET started_at = excluded.started_at
 
 _ENDED = """
 INSERT INTO attempts AS a (event_id, fence, attempt, ended_at, instance, ending, step, error_code, error_api,
-    error_message)
+    error_message, counted)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::text[], $8::text[], $9::text[], $10::text[])
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::boolean[])
 ON CONFLICT (event_id, fence) DO UPDATE SET ended_at = excluded.ended_at, ending = excluded.ending,
     step = excluded.step, error_code = excluded.error_code, error_api = excluded.error_api,
-    error_message = excluded.error_message
+    error_message = excluded.error_message, counted = excluded.counted
 """
 
+# Counted on the event's row (which `webhook_events` has made by now) only where the repeat is new here.
 _DUPLICATES = """
-INSERT INTO webhook_duplicates
-    (partition, entry_id, event_id, lead_id, hook_action, received_at, source, payload)
-SELECT * FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[],
-    $7::text[], $8::text[])
-ON CONFLICT DO NOTHING
+WITH fresh AS (
+    INSERT INTO webhook_duplicates
+        (partition, entry_id, event_id, lead_id, hook_action, received_at, source, payload)
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[],
+        $7::text[], $8::text[])
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+)
+UPDATE webhook_events AS w SET duplicate_count = w.duplicate_count + x.number
+FROM (SELECT event_id, count(*) AS number FROM fresh GROUP BY event_id) AS x
+WHERE w.id = x.event_id
 """
 
 _STATE = """
@@ -46,28 +61,57 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[],
     $8::timestamptz[])
 ON CONFLICT (lead_id) DO UPDATE SET event_id = excluded.event_id, hook_action = excluded.hook_action,
     status = excluded.status, result = excluded.result,
-    message_ref = coalesce(excluded.message_ref, s.message_ref), fence = excluded.fence,
-    updated_at = excluded.updated_at
+    message_ref = excluded.message_ref, fence = excluded.fence, updated_at = excluded.updated_at
 WHERE excluded.fence > s.fence
 """
 
+_DEAD = """
+INSERT INTO dead_letters
+    (event_id, lead_id, hook_action, dead_at, step, error_code, error_message, attempts)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
+    $7::text[], $8::int[])
+ON CONFLICT (event_id) DO UPDATE SET dead_at = excluded.dead_at, step = excluded.step,
+    error_code = excluded.error_code, error_message = excluded.error_message, attempts = excluded.attempts
+"""
+_ALIVE = "DELETE FROM dead_letters WHERE event_id = ANY($1::uuid[])"
+
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
-    """Bring the three tables up to date with a batch."""
-    started = {_key(e): _started(f, e) for f, e in events(facts) if isinstance(e, ProcessingStarted)}
-    ends = [
-        (f, e) for f, e in events(facts) if isinstance(e, AttemptFailed | LeadProcessed | LeadDeadLettered)
-    ]
-    duplicates = [_duplicate(f, e) for f, e in events(facts) if isinstance(e, WebhookDuplicated)]
-    finals = {e.lead_id: _final(f, e) for f, e in ends if not isinstance(e, AttemptFailed)}
+    """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
+    outcomes = [(f, e) for f, e in events(facts) if isinstance(e, Outcome)]
+    started = {_key(e): _started(f, e) for f, e in outcomes if isinstance(e, ProcessingStarted)}
+    ended = {_key(e): _ended(f, e) for f, e in outcomes if isinstance(e, _ENDINGS) and e.fence}
+    duplicates = [_duplicate(f, e) for f, e in outcomes if isinstance(e, WebhookDuplicated)]
     for statement, rows in (
         (_STARTED, list(started.values())),
-        (_ENDED, list({_key(e): _ended(f, e) for f, e in ends}.values())),
+        (_ENDED, list(ended.values())),
         (_DUPLICATES, duplicates),
-        (_STATE, list(finals.values())),
+        (_STATE, _finals(outcomes)),
     ):
         if rows:
             await conn.execute(statement, *columns(rows))
+    await _bury(conn, outcomes)
+
+
+async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
+    """What an event's last word in the batch says of its being dead."""
+    last = {e.event_id: (f, e) for f, e in outcomes if isinstance(e, _LIFE_OR_DEATH)}
+    dead = [_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)]
+    alive = [UUID(e.event_id) for _, e in last.values() if not isinstance(e, LeadDeadLettered)]
+    if dead:
+        await conn.execute(_DEAD, *columns(dead))
+    if alive:
+        await conn.execute(_ALIVE, alive)
+
+
+def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[tuple[object, ...]]:
+    newest: dict[str, tuple[Fact, Outcome]] = {}
+    for fact, event in outcomes:
+        if isinstance(event, LeadProcessed | LeadDeadLettered):
+            known = newest.get(event.lead_id)
+            if known is None or event.fence > known[1].fence:
+                newest[event.lead_id] = (fact, event)
+    return [_final(fact, event) for fact, event in newest.values()]
 
 
 def _key(event: Outcome) -> tuple[str, int]:
@@ -80,9 +124,22 @@ def _started(fact: Fact, event: ProcessingStarted) -> tuple[object, ...]:
 
 def _ended(fact: Fact, event: Outcome) -> tuple[object, ...]:
     head = (UUID(event.event_id), event.fence, event.attempt, fact.at, event.instance, event.type)
+    counted = not isinstance(event, AttemptFailed) or event.counted == 1
     if isinstance(event, AttemptFailed | LeadDeadLettered):
-        return (*head, event.step, event.code, event.api or None, event.error)
-    return (*head, None, None, None, None)
+        return (
+            *head,
+            event.step or None,
+            event.code or None,
+            event.api or None,
+            event.error or None,
+            counted,
+        )
+    return (*head, None, None, None, None, counted)
+
+
+def _letter(fact: Fact, event: LeadDeadLettered) -> tuple[object, ...]:
+    head = (UUID(event.event_id), event.lead_id, event.action, fact.at)
+    return (*head, event.step or None, event.code or None, event.error or None, event.attempt)
 
 
 def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:
@@ -92,7 +149,7 @@ def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:
 
 def _final(fact: Fact, event: Outcome) -> tuple[object, ...]:
     good = isinstance(event, LeadProcessed)
-    result = event.result if isinstance(event, LeadProcessed) else None
+    result = (event.result or None) if isinstance(event, LeadProcessed) else None
     ref = (event.message_ref or None) if isinstance(event, LeadProcessed) else None
     status = STATUS_AFTER[LeadProcessed.type if good else LeadDeadLettered.type]
     return event.lead_id, UUID(event.event_id), event.action, status, result, ref, event.fence, fact.at

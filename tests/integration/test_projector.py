@@ -30,7 +30,7 @@ from schema.keys import Keys
 KEYS = Keys(0)
 EMPTY = (
     "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state,"
-    " attempts, webhook_duplicates"
+    " attempts, webhook_duplicates, dead_letters"
 )
 T0 = datetime(2026, 1, 21, 12, tzinfo=UTC)
 PEOPLE = (
