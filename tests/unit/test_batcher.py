@@ -9,20 +9,18 @@ from ops.batcher import Batcher
 
 async def test_callers_during_a_flush_share_the_next():
     """The first flushes at once and alone; those who come meanwhile go together, in order."""
-    gate, batches = asyncio.Event(), []
+    begun, gate, batches = asyncio.Event(), asyncio.Event(), []
 
     async def flush(items):
         batches.append(list(items))
+        begun.set()
         await gate.wait()
         return [item * 10 for item in items]
 
     batcher = Batcher(flush)
     first = asyncio.create_task(batcher.submit(1))
-    while not batches:
-        await asyncio.sleep(0)
+    await begun.wait()
     rest = [asyncio.create_task(batcher.submit(n)) for n in (2, 3, 4)]
-    while len(batcher) < 3:
-        await asyncio.sleep(0)
     gate.set()
     assert await asyncio.gather(first, *rest) == [10, 20, 30, 40]
     assert batches == [[1], [2, 3, 4]]
