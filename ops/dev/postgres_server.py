@@ -73,13 +73,15 @@ class EmbeddedPostgres(EmbeddedServer):
         with OwnerLock(self.data_dir):
             wait_until_unused(self.data_dir, self.orphans_deadline_s)
             home = locate(self.data_dir)
-            if home.cluster.exists():
-                shutil.rmtree(home.cluster)
+            for folder in (home.cluster, _partial(home)):
+                if folder.exists():
+                    shutil.rmtree(folder)
             if home.note is not None:
                 home.note.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         self._home = locate(self.data_dir)
+        self._drop_forsaken_cluster(self._home)
         if not self._home.cluster.exists():
             self._initdb(self._home)
         write_note(self._home)
@@ -111,7 +113,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _initdb(self, home: PostgresHome) -> None:
         # Made beside its place and renamed: an interrupted start leaves no half-made cluster behind.
-        partial = home.cluster.with_name(f"{home.cluster.name}.partial")
+        partial = _partial(home)
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir(mode=0o700)
@@ -137,16 +139,32 @@ class EmbeddedPostgres(EmbeddedServer):
             )
         partial.rename(home.cluster)
 
+    def _drop_forsaken_cluster(self, home: PostgresHome) -> None:
+        # Kept outside the data directory and no longer named in it: somebody removed the data directory
+        # to start anew, and must not meet the old rows again.
+        if home.note is None or home.note.exists() or not home.cluster.exists():
+            return
+        if self._is_served(home):
+            raise DevServerError(
+                f"a PostgreSQL started before {self.data_dir} was removed still runs in {home.cluster}: "
+                "stop it first"
+            )
+        shutil.rmtree(home.cluster)
+
     def _drop_stale_pid_file(self, home: PostgresHome) -> None:
         # PostgreSQL takes any live process with the id in a left-over file for a rival, and ids come
-        # round again (in a container almost at once). Our locks say nobody else started it.
+        # round again (in a container almost at once). Our locks say nobody else started it; one started
+        # by hand is left to PostgreSQL, which judges better than we.
+        if not self._is_served(home):
+            (home.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def _is_served(self, home: PostgresHome) -> bool:
         lines = self._pid_file_lines(home)
         if not lines or not lines[0].isdigit():
-            return
+            return False
         with suppress(psutil.NoSuchProcess):
-            if psutil.Process(int(lines[0])).name().startswith("postgres"):
-                return  # perhaps started by hand: PostgreSQL judges better than we
-        (home.cluster / "postmaster.pid").unlink(missing_ok=True)
+            return bool(psutil.Process(int(lines[0])).name().startswith("postgres"))
+        return False
 
     def _located(self) -> PostgresHome:
         if self._home is None:
@@ -161,6 +179,10 @@ class EmbeddedPostgres(EmbeddedServer):
             )
         except FileNotFoundError:
             return []
+
+
+def _partial(home: PostgresHome) -> Path:
+    return home.cluster.with_name(f"{home.cluster.name}.partial")
 
 
 def _environment() -> dict[str, str]:

@@ -121,7 +121,7 @@ def test_two_servers_side_by_side_and_a_taken_port(server: EmbeddedPostgres, tmp
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
 def test_under_root_the_cluster_stays_where_the_note_says(tmp_path: Path) -> None:
-    """Below a directory only root may enter, the cluster lies elsewhere, and is found again by the note."""
+    """Below a directory only root may enter, the cluster lies elsewhere: found by the note, gone with it."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     first = EmbeddedPostgres(closed / "data", fsync=False)
@@ -135,6 +135,9 @@ def test_under_root_the_cluster_stays_where_the_note_says(tmp_path: Path) -> Non
         assert cluster.stat().st_mode & 0o077 == 0
         with EmbeddedPostgres(closed / "data", fsync=False) as second:
             assert sql(second, "SELECT n FROM kept") == "7"
+        shutil.rmtree(closed / "data")
+        with EmbeddedPostgres(closed / "data", fsync=False) as anew:
+            assert sql(anew, "SELECT to_regclass('kept')") == ""
     finally:
         first.delete()
     assert not cluster.exists()
