@@ -26,6 +26,8 @@ _AWAY = (
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,
+    # The driver's state after a server said goodbye between two commands, or changed its schema.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )

@@ -36,7 +36,6 @@ _OTHER_SCHEMA = (
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
     asyncpg.InvalidCachedStatementError,
-    asyncpg.OutdatedSchemaCacheError,
 )
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -215,6 +216,119 @@ async def test_nul_and_nonsense_do_not_stall(db, redis, reader):
         await db.fetchval("SELECT payload FROM event_log WHERE stream = 'webhooks'") == '{"name":"a\\u0000b"}'
     )
     assert await db.fetchval("SELECT type FROM event_log WHERE stream = 'outcomes'") == "undecodable"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "lead_processed", "event_id": "no-uuid"},
+        {"attempt": str(10**12)},
+        {"fence": "-1"},
+        {"received_at": "2026-01-21T12:00:00"},
+        {"instance": b"\xff\xfe"},
+        {"instance": "a\x00b"},
+    ],
+)
+async def test_an_alien_entry_is_archived_and_passed_over(db, redis, reader, fields):
+    """What fits no column is kept as `undecodable`, and the entries after it are projected."""
+    await redis.xadd(KEYS.outcomes, encode(ProcessingStarted(**head("L1", 10, 1))) | fields)
+    await put(redis, *story("L2"))
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT count(*) FROM event_log WHERE type = 'undecodable'") == 1
+    assert [r["lead_id"] for r in await db.fetch("SELECT lead_id FROM webhook_events")] == ["L2"]
+
+
+@pytest.mark.parametrize("payload", ['{"a":"\\ud800"}', '{"a":1e200000}', "{broken"])
+async def test_a_payload_that_jsonb_refuses_costs_only_itself(db, redis, reader, payload):
+    """Its row has no payload, its neighbours in the batch keep theirs, the archive has the bytes."""
+    await put(redis, accepted("L1", payload), accepted("L2"))
+    assert await projector(db, reader).poll_once(0) == 2
+    rows = await db.fetch("SELECT raw_payload FROM webhook_events ORDER BY lead_id")
+    assert [r["raw_payload"] for r in rows] == [None, '{"a": 1}']
+    assert await db.fetchval("SELECT payload FROM event_log WHERE lead_id = 'L1'") == payload
+
+
+async def test_an_escaped_backslash_before_u0000_is_left_alone(db, redis, reader):
+    """Only a true NUL is replaced: a backslash followed by the letters u0000 is ordinary text."""
+    await put(redis, accepted("L1", r'{"a":"\\u0000","b":"\\\u0000"}'))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT raw_payload->>'a' AS a, raw_payload->>'b' AS b FROM webhook_events")
+    assert tuple(row) == (r"\u0000", "\\�")
+
+
+@pytest.mark.parametrize("enrichment", ["not json", "[]", '{"people":[{"cpf":1}]}', '{"people":[{}]}'])
+async def test_unreadable_enrichment_does_not_stall(db, redis, reader, enrichment):
+    """The event's row is written; no person is."""
+    await put(redis, LeadProcessed(**head("L1", 10, 1), result="sent", enrichment=enrichment))
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT status FROM webhook_events") == "success"
+    assert await db.fetchval("SELECT count(*) FROM people") == 0
+
+
+async def test_seeing_the_streams_again_changes_nothing(db, redis, reader):
+    """With its checkpoints lost, the projector reads all anew and every table stays as it was."""
+    dead = LeadDeadLettered(**head("L3", 10, 8), step="lead", code="x", error="gone")
+    await put(redis, *story("L1"), *story("L2"), accepted("L3"), dead)
+    await drain(projector(db, reader))
+    before = await dump(db)
+    await db.execute("TRUNCATE projection_checkpoints")
+    await drain(projector(db, reader, batch=2))
+    assert await dump(db) == before
+    assert await db.fetchval("SELECT count(*) FROM event_log") == 14
+
+
+async def test_a_repeat_before_its_webhook_makes_the_row(db, redis, reader):
+    """The repeat is counted on a row of status received, which the webhook then completes."""
+    await put(redis, WebhookDuplicated(**head("L1"), source="webhook", payload="{}"))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT status, duplicate_count, raw_payload FROM webhook_events")
+    assert tuple(row) == ("received", 1, None)
+    await put(redis, accepted("L1"))
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT status, duplicate_count, raw_payload, source FROM webhook_events")
+    assert tuple(row) == ("received", 1, '{"a": 1}', "webhook")
+
+
+async def test_an_uncounted_failure_leaves_the_retry_count(db, redis, reader):
+    """When the outside world says wait, the row tells why, but no attempt is spent."""
+    told = AttemptFailed(**head("L1", 10, 3), step="send", code="c2s_429", api="c2s", error="wait", counted=0)
+    await put(redis, accepted("L1"), told)
+    await drain(projector(db, reader))
+    row = await db.fetchrow("SELECT status, retry_count, error_code, step FROM webhook_events")
+    assert tuple(row) == ("processing", 2, "c2s_429", "send")
+    assert await db.fetchval("SELECT counted FROM attempts") is False
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+async def test_a_finished_event_that_is_tried_again_keeps_its_end(db, redis, reader, batch):
+    """Without a replay, a new attempt moves no finished event; its own end does."""
+    await put(redis, *story("L1"), ProcessingStarted(**head("L1", 30, 1)))
+    await drain(projector(db, reader, batch=batch))
+    assert await db.fetchval("SELECT status || fence FROM webhook_events") == "success20"
+    await put(redis, LeadProcessed(**head("L1", 30, 1), result="no_match"))
+    await drain(projector(db, reader, batch=batch))
+    assert await db.fetchval("SELECT result || fence FROM webhook_events") == "no_match30"
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+async def test_dead_letters_are_listed_until_replayed(db, redis, reader, batch):
+    """Who was given up is listed with the reason; a replay takes it from the list."""
+    dead = LeadDeadLettered(**head("L1", 10, 8), step="lead", code="x", error="gone")
+    await put(redis, accepted("L1"), dead, accepted("L2"), LeadDeadLettered(**head("L2", 11, 8)))
+    await put(redis, EventReplayed(**head("L2", 12), reason="mended"))
+    await drain(projector(db, reader, batch=batch))
+    rows = await db.fetch("SELECT lead_id, step, error_code, error_message, attempts FROM dead_letters")
+    assert [tuple(r) for r in rows] == [("L1", "lead", "x", "gone", 8)]
+
+
+async def test_a_row_can_be_made_from_a_replayed_copy_alone(db, redis, reader):
+    """A replayed webhook fills its row; the first-hand one, when it is seen, is named as the source."""
+    await put(redis, replace(accepted("L1"), source="replay"))
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT source || raw_payload::text FROM webhook_events") == 'replay{"a": 1}'
+    await put(redis, accepted("L1"), replace(accepted("L1"), source="replay"))
+    await drain(projector(db, reader))
+    assert await db.fetchval("SELECT source FROM webhook_events") == "webhook"
 
 
 async def test_a_failure_inside_the_transaction_leaves_nothing(db, redis, reader):
