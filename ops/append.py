@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from ops.batcher import Batcher
+from ops.crashpoints import reached
 from ops.redis import Client, RedisRefused, run
 from schema import calls
 from schema.calls import Appended, Appending
@@ -70,4 +71,7 @@ class Appender:
     async def _call(self, items: Sequence[Appending], *, again: bool) -> list[Appended]:
         keys = Keys(partition_of(items[0].event.lead_id, self._partitions))
         call = calls.append(keys, items, dedup_ttl_s=self._dedup_ttl_s, instance=self._instance, again=again)
-        return calls.read_append(await run(self._client, call))
+        reached("append.before")
+        reply = await run(self._client, call)
+        reached("append.after")
+        return calls.read_append(reply)

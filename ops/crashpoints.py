@@ -1,11 +1,13 @@
 """Named crash points: places where a test can make a process die as if the machine had gone.
 
-Off unless `CRASH_AT` names one (``send.after_post`` or ``send.after_post:3`` for the third time). They
-stand at each side of every durable effect; `POINTS` lists them all, so a test can try each.
+Off unless `CRASH_FILE` is set. While that file exists and holds the name of a point, the first process that
+reaches the point takes the file away and is SIGKILLed: exactly one crash per file, whoever restarts. The
+points stand at each side of every durable effect; `POINTS` lists them all, so a test can try each.
 """
 
 import os
 import signal
+from pathlib import Path
 
 POINTS = (
     "append.before",
@@ -24,15 +26,16 @@ POINTS = (
     "project.after_commit",
 )
 
-_name, _, _nth = os.environ.get("CRASH_AT", "").partition(":")
-_left = int(_nth or 1)
+_file = Path(os.environ["CRASH_FILE"]) if os.environ.get("CRASH_FILE") else None
 
 
 def reached(point: str) -> None:
-    """Die here, at once and without clean-up, if the environment asks for it."""
-    global _left  # noqa: PLW0603 -- one process, one crash
-    if point != _name:
+    """Die here, at once and without clean-up, if a test asks for it."""
+    if _file is None:
         return
-    _left -= 1
-    if _left <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        if _file.read_text(encoding="utf-8") == point:
+            _file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,53 @@
+"""Crash at each side of every durable effect: the lead reaches its end, with one message."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import aiohttp
+from chaos import invariants
+from chaos.system import System, running
+from ops.crashpoints import POINTS
+from ops.sandbox.webhooks import signature, webhook_body
+
+
+async def post(system: System, body: bytes) -> str:
+    """The event id of a webhook that was answered 200, sent again until it is."""
+    async with asyncio.timeout(30):
+        while True:
+            ready = system.ready
+            headers = {"X-C2S-Signature": signature(body, ready["webhook_secret"])}
+            try:
+                async with system.http.post(ready["webhook_url"], data=body, headers=headers) as answer:
+                    if answer.status == 200:
+                        return (await answer.json())["event_id"]
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+
+
+async def final(system: System, event_id: str) -> None:
+    """Until the event's row says that it reached its end."""
+    async with asyncio.timeout(30):
+        while not await invariants.count_final(system.ready["database_url"], {event_id}):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_crash_at_any_point_loses_nothing_and_repeats_nothing(tmp_path):
+    """For each named point: one process dies exactly there; then every invariant holds."""
+    order = tmp_path / "crash-at"
+    accepted = {}
+    async with running(tmp_path / "up", processors=2, CRASH_FILE=str(order)) as system:
+        for point in POINTS:
+            order.write_text(point)
+            lead = "crash-" + point.replace(".", "-").replace("_", "-")
+            body = webhook_body(lead, "on_create_lead", "seed", datetime.now(UTC))
+            accepted[point] = await post(system, body)
+            await final(system, accepted[point])
+            assert not order.exists(), f"nothing reached {point}"
+        messages = (await system.sandbox())["messages"]
+        ready = system.ready
+        assert len(messages) == len(POINTS)
+        assert {len(texts) for texts in messages.values()} == {1}
+        broken = await invariants.broken(
+            accepted.values(), ready["database_url"], ready["redis_url"], messages
+        )
+        assert broken == []
