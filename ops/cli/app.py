@@ -12,6 +12,7 @@ import typer
 
 from ops.cli import SERVICES, become
 from ops.cli.actions import ACTIONS, Action
+from ops.cli.dead import dead
 from ops.cli.events import events
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
@@ -31,6 +32,7 @@ app = typer.Typer(
     epilog="Start with [bold]c2s up[/]. Exit codes: 0 fine, 1 found a problem, 2 wrong use or settings.",
 )
 app.add_typer(events, name="events")
+app.add_typer(dead, name="dead")
 
 
 def run(arguments: Sequence[str]) -> NoReturn:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from ops.append import Appender
+from ops.dead import DeadLetters, Filter
 from ops.migrate import migrate
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
@@ -279,3 +280,23 @@ async def test_a_vanished_group_is_recreated(world):
         await world.redis.delete(KEYS.webhooks)
         await world.accept("lead-10")
         assert {e.lead_id for e in await world.ends(2)} == {"lead-9", "lead-10"}
+
+
+async def test_a_replayed_dead_letter_is_sent_once_under_its_own_id(world):
+    """An operator's replay brings the same event to its end, reading the lead before it sends."""
+    await world.fault(target="work.cpf", kind="error", status=500, times=3)
+    event_id = await world.accept("lead-11")
+    letters = DeadLetters(world.redis, world.settings)
+    async with world.engine():
+        [end] = await world.ends(1)
+        assert end.type == "lead_dead_lettered"
+        [letter] = [found async for found in letters.found(Filter(lead_id="lead-11"))]
+        assert (letter.event.event_id, letter.attempts, letter.api) == (event_id, 3, "work")
+        await letters.replay(letter, "mended")
+        ends = await world.ends(2)
+    assert (ends[1].event_id, ends[1].result, ends[1].attempt) == (event_id, "sent", 1)
+    assert [found async for found in letters.found(Filter())] == []
+    state = await world.state()
+    assert len(state["messages"]["lead-11"]) == 1
+    assert state["calls"]["c2s.get_lead"] == 1
+    assert (state["calls"]["diretrix.phone"], state["calls"]["diretrix.email"]) == (1, 1)
