@@ -9,10 +9,11 @@ import asyncpg
 import structlog
 
 from ops.postgres import create_pool
+from ops.recover import Recovery
 from ops.redis import blocking_client, command_client
 from ops.settings import Settings
 from processor.budget import Budgets
-from processor.engine import Engine
+from processor.engine import Engine, Lost
 from processor.executor import Executor
 from processor.history import History
 from processor.outside import Clients, open_clients
@@ -68,11 +69,14 @@ def build_executor(
     return Executor(pipeline, store, codec, policy, random.Random())
 
 
-async def report_lost(entry_ids: Sequence[str]) -> None:
-    """Say that pending entries are no longer in the stream (FAULTS.md row 37)."""
-    log.error(
-        "stream.pending_lost", entry_ids=list(entry_ids), do="see `c2s events show` and replay the event"
-    )
+def restore_lost(recovery: Recovery, partition: int) -> Lost:
+    """What happens to pending entries that vanished from the stream: back to work, from the archive."""
+
+    async def restore(entry_ids: Sequence[str]) -> None:
+        restored = await recovery.restore_entries(partition, entry_ids)
+        log.error("stream.pending_lost", entry_ids=list(entry_ids), restored=restored)
+
+    return restore
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -88,12 +92,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         budgets = Budgets(commands, settings)
         clients = await stack.enter_async_context(open_clients(settings, before_call(budgets)))
         codec = PlainCodec()
+        recovery = Recovery(commands, pool, settings)
         engines = []
         for partition in range(settings.stream_partitions):
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
             store = LeadStore(Keys(partition), commands, reader, settings)
             executor = build_executor(store, clients, pool, settings, codec)
-            engines.append(Engine(store, executor, commands, settings, report_lost))
+            engines.append(Engine(store, executor, commands, settings, restore_lost(recovery, partition)))
         log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)
         await asyncio.gather(*(engine.run(stop) for engine in engines))

@@ -158,3 +158,18 @@ def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
         print_table(rows, columns=("level", "check", "found", "remedy"))
     if any(finding.level == "FAIL" for finding in findings):
         raise typer.Exit(PROBLEM)
+
+
+@app.command(epilog="Example: [bold]c2s recover[/] after Redis came back empty")
+def recover(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Put back into Redis what Postgres knows and Redis lost: unfinished events and dedup keys.
+
+    Finished leads stay finished, and nobody is messaged twice. Running it again is harmless.
+    """
+    from ops.cli.recover import recover as restore  # noqa: PLC0415 -- brings asyncpg along
+
+    done = restore(settings_of(data_dir))
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print(f"{done.events} unfinished events put back to work, {done.dedup_keys} dedup keys restored")

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import aiohttp
+
 from chaos import invariants
 from chaos.system import System, running
 from ops.crashpoints import POINTS
@@ -27,7 +28,7 @@ async def post(system: System, body: bytes) -> str:
 async def final(system: System, event_id: str) -> None:
     """Until the event's row says that it reached its end."""
     async with asyncio.timeout(30):
-        while not await invariants.count_final(system.ready["database_url"], {event_id}):
+        while not await invariants.count_final(system.ready["database_url"], {event_id}):  # noqa: ASYNC110 -- other processes
             await asyncio.sleep(0.1)
 
 

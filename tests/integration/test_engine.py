@@ -1,12 +1,13 @@
 """The engine on real servers, with the sandbox as the world outside."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
+import asyncpg
 import pytest
 from aiohttp.test_utils import TestServer
 
@@ -14,6 +15,7 @@ from ops.append import Appender
 from ops.dead import DeadLetters, Filter
 from ops.migrate import migrate
 from ops.postgres import create_pool
+from ops.recover import Recovery, ensure_groups
 from ops.redis import Client, blocking_client, command_client
 from ops.sandbox.app import create_app
 from ops.sandbox.config import SandboxConfig
@@ -22,8 +24,9 @@ from ops.settings import Settings, load_settings
 from processor.budget import Budgets
 from processor.engine import Engine
 from processor.outside import open_clients
-from processor.service import before_call, build_executor, report_lost
+from processor.service import before_call, build_executor, restore_lost
 from processor.store import LeadStore
+from projections.projector import Projector, read_models
 from schema.calls import Appending
 from schema.codec import PlainCodec
 from schema.events import Event, Outcome, WebhookAccepted, decode, text_fields
@@ -93,7 +96,8 @@ class World:
         async with open_clients(settings, before_call(Budgets(commands, settings))) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
             executor = build_executor(store, clients, pool, settings, PlainCodec())
-            made = Engine(store, executor, commands, settings, report_lost)
+            lost = restore_lost(Recovery(commands, pool, settings), 0)
+            made = Engine(store, executor, commands, settings, lost)
             running = asyncio.create_task(made.run(stop))
             try:
                 yield made
@@ -280,6 +284,66 @@ async def test_a_vanished_group_is_recreated(world):
         await world.redis.delete(KEYS.webhooks)
         await world.accept("lead-10")
         assert {e.lead_id for e in await world.ends(2)} == {"lead-9", "lead-10"}
+
+
+@asynccontextmanager
+async def projecting(world: World) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A way to bring the record up to date with the streams."""
+    conn = await asyncpg.connect(world.settings.database_url.get_secret_value())
+    made = Projector(conn, world.redis, partitions=1, batch=500, models=read_models(PlainCodec()))
+
+    async def catch_up() -> None:
+        while await made.poll_once(0.001):
+            pass
+
+    await conn.execute("TRUNCATE webhook_events, event_log, projection_checkpoints")
+    yield catch_up
+    await conn.close()
+
+
+async def test_a_wiped_redis_is_recovered_from_postgres(world):
+    """Finished leads stay finished, unfinished ones resume, nobody is messaged twice."""
+    pool = await create_pool(world.settings, min_size=0, max_size=2, application_name="test")
+    async with projecting(world) as catch_up:
+        done = [await world.accept(f"wiped-done-{n}") for n in range(5)]
+        async with world.engine():
+            await world.ends(5)
+        sent_unseen = await world.accept("wiped-sent")
+        await world.fault(target="c2s.create_message", kind="lost_reply", times=1)
+        async with world.engine(backoff_base_secs=60, backoff_max_secs=60):
+            while not (await world.state())["messages"].get("wiped-sent"):
+                await world.redis.xread({KEYS.outcomes: "$"}, block=50)
+        waiting = [await world.accept(f"wiped-wait-{n}") for n in range(5)]
+        await catch_up()
+        await world.redis.flushall()
+        await ensure_groups(world.redis, 1)
+        recovered = await Recovery(world.redis, pool, world.settings).run()
+        assert (recovered.events, recovered.dedup_keys) == (6, 5)
+        async with world.engine():
+            ends = await world.ends(6)
+        assert {e.event_id for e in ends} == {sent_unseen, *waiting}
+        again = await world.accept("wiped-done-0")
+        assert again == done[0]
+        assert await world.redis.xlen(KEYS.webhooks) == 6
+        assert {len(texts) for texts in (await world.state())["messages"].values()} == {1}
+    await pool.close()
+
+
+async def test_a_pending_entry_deleted_by_hand_is_restored(world):
+    """The archive puts its event back to work under its own id."""
+    times = {"lease_ttl_secs": 1.0, "heartbeat_secs": 0.2, "reclaim_idle_secs": 1.1}
+    async with projecting(world) as catch_up:
+        event_id = await world.accept("trimmed-1")
+        settings = world.settings.model_copy(update={"instance": "gone", **times})
+        store = LeadStore(KEYS, world.redis, world.redis, settings)
+        await store.ensure_group()
+        [entry] = await store.read(10, 0.1)
+        await catch_up()
+        await world.redis.xdel(KEYS.webhooks, entry.entry_id)
+        async with world.engine(**times):
+            [end] = await world.ends(1)
+    assert (end.event_id, end.result) == (event_id, "sent")
+    assert len((await world.state())["messages"]["trimmed-1"]) == 1
 
 
 async def test_a_replayed_dead_letter_is_sent_once_under_its_own_id(world):

@@ -1,0 +1,160 @@
+"""Recover: put back into Redis what Postgres knows was accepted and Redis has lost.
+
+Postgres is authoritative on what was accepted and what is final, Redis on what is in its streams. An
+unfinished event whose newest entry is in no stream goes back to work as a replay: same event id, and the
+lead is read before anything is sent. Dedup keys come back for every event young enough. Running it twice is
+harmless.
+
+Limit: a webhook that was lost before the projector archived it is known to nobody.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from ops.postgres import translated
+from ops.redis import Client, run
+from ops.redis import translated as redis_translated
+from ops.settings import Settings
+from schema import calls
+from schema.events import WebhookAccepted
+from schema.identity import dedup_key, partition_of
+from schema.keys import GROUP, Keys
+
+log = structlog.get_logger()
+
+# The newest entry of each unfinished event, oldest first: the order in which they go back to work.
+_UNFINISHED = """
+SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id
+FROM webhook_events w
+JOIN LATERAL (
+    SELECT payload, entry_id FROM event_log
+    WHERE event_id = w.id AND stream = 'webhooks'
+    ORDER BY recorded_at DESC, length(entry_id) DESC, entry_id DESC LIMIT 1
+) l ON TRUE
+WHERE w.status IN ('received', 'processing')
+ORDER BY w.received_at, w.id
+"""
+
+_BY_ENTRY = """
+SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id
+FROM event_log l JOIN webhook_events w ON w.id = l.event_id
+WHERE l.stream = 'webhooks' AND l.partition = $1 AND l.entry_id = ANY($2)
+  AND l.recorded_at = ANY(SELECT to_timestamp(split_part(e, '-', 1)::bigint / 1000.0) FROM unnest($2) AS e)
+  AND w.status IN ('received', 'processing')
+ORDER BY w.received_at, w.id
+"""
+
+_KEYS = """
+SELECT id::text AS event_id, lead_id, hook_action, coalesce(version, '') AS version
+FROM webhook_events WHERE received_at > NOW() - make_interval(secs => $1)
+"""
+_CHUNK = 500
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What was put back."""
+
+    events: int = 0
+    dedup_keys: int = 0
+
+
+class Recovery:
+    """Reads the record and mends Redis."""
+
+    def __init__(self, client: Client, pool: asyncpg.Pool, settings: Settings) -> None:
+        self._client = client
+        self._pool = pool
+        self._settings = settings
+
+    async def run(self) -> Recovered:
+        """Restore all that was lost.
+
+        Raises:
+            StorageUnavailable: Redis or Postgres is away; what was restored stays restored.
+        """
+        done = Recovered()
+        async for row in self._rows(_UNFINISHED):
+            if not await self._is_there(row):
+                await self._replay(row, "recovered")
+                done.events += 1
+        async for rows in self._chunks(_KEYS, float(self._settings.dedup_ttl_secs)):
+            done.dedup_keys += await self._restore_keys(rows)
+        return done
+
+    async def restore_entries(self, partition: int, entry_ids: Sequence[str]) -> list[str]:
+        """Put the events of lost entries back to work; the event ids.
+
+        Raises:
+            StorageUnavailable: as `run`.
+        """
+        with translated("finding lost entries in the archive"):
+            rows = await self._pool.fetch(_BY_ENTRY, partition, list(entry_ids))
+        for row in rows:
+            await self._replay(row, "its entry vanished from the stream")
+        return [row["event_id"] for row in rows]
+
+    async def _is_there(self, row: asyncpg.Record) -> bool:
+        stream = self._keys(row["lead_id"]).webhooks
+        with redis_translated("looking for an entry"):
+            return bool(await self._client.xrange(stream, row["entry_id"], row["entry_id"]))
+
+    async def _replay(self, row: asyncpg.Record, reason: str) -> None:
+        s, keys = self._settings, self._keys(row["lead_id"])
+        event = WebhookAccepted(
+            event_id=row["event_id"],
+            lead_id=row["lead_id"],
+            action=row["hook_action"],
+            version=row["version"] or "",
+            source="replay",
+            received_at=row["received_at"],
+            payload=row["payload"],
+        )
+        call = calls.replay(
+            keys,
+            event,
+            dedup_key(event.lead_id, event.action, event.version),
+            dedup_ttl_s=s.dedup_ttl_secs,
+            steps_ttl_s=s.steps_ttl_secs,
+            instance=s.instance,
+            reason=reason,
+        )
+        await run(self._client, call)
+        log.info("event.recovered", event_id=event.event_id, lead_id=event.lead_id, reason=reason)
+
+    async def _restore_keys(self, rows: Sequence[asyncpg.Record]) -> int:
+        with redis_translated("restoring dedup keys"):
+            async with self._client.pipeline(transaction=False) as pipe:
+                for row in rows:
+                    key = dedup_key(row["lead_id"], row["hook_action"], row["version"])
+                    name = self._keys(row["lead_id"]).dedup(key)
+                    pipe.set(name, row["event_id"], nx=True, ex=self._settings.dedup_ttl_secs)
+                return sum(1 for made in await pipe.execute() if made)
+
+    def _keys(self, lead_id: str) -> Keys:
+        return Keys(partition_of(lead_id, self._settings.stream_partitions))
+
+    async def _rows(self, query: str) -> AsyncIterator[asyncpg.Record]:
+        async for rows in self._chunks(query):
+            for row in rows:
+                yield row
+
+    async def _chunks(self, query: str, *args: object) -> AsyncIterator[Sequence[asyncpg.Record]]:
+        with translated("reading the record"):
+            async with self._pool.acquire() as conn, conn.transaction():
+                cursor = await conn.cursor(query, *args)
+                while rows := await cursor.fetch(_CHUNK):
+                    yield rows
+
+
+async def ensure_groups(client: Client, partitions: int) -> None:
+    """Create streams and groups that are missing, so that nothing restored waits for a processor's start."""
+    for partition in range(partitions):
+        with redis_translated("looking for the consumer group"):
+            stream = Keys(partition).webhooks
+            groups = await client.xinfo_groups(stream) if await client.exists(stream) else []
+            if not any(group["name"] == GROUP.encode() for group in groups):
+                await client.xgroup_create(stream, GROUP, "0", mkstream=True)
