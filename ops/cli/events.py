@@ -11,6 +11,7 @@ import typer
 from ops.cli.actions import ACTIONS, Action
 from ops.cli.output import (
     PROBLEM,
+    STYLES,
     cell,
     console,
     print_json,
@@ -144,6 +145,9 @@ async def _tail(settings: Settings, lead: str, *, as_json: bool) -> None:
             continue
         at = event.received_at if isinstance(event, WebhookAccepted) else event.at
         line = cell(f"{at.astimezone():%H:%M:%S}  " if at else "")
-        line.append(f"{event.lead_id:<28} {event.action:<16} ").append(cell(status_of(event)))
-        line.append(f"  {took(event):>8}  {printable(words_of(event))}")
+        status = status_of(event)
+        line.append(f"{event.lead_id:<28} {event.action:<16} ").append(
+            f"{status:<10}", STYLES.get(status, "")
+        )
+        line.append(f" {took(event):>8}  {printable(words_of(event))}")
         out.print(line, soft_wrap=True)

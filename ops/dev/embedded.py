@@ -14,6 +14,7 @@ from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 from ops.dev.server import EmbeddedServer
 from ops.dev.supervisor import ServiceEvent
+from ops.dev.together import together
 from ops.settings import Settings
 
 
@@ -67,9 +68,8 @@ class Embedded:
     async def keep(self) -> None:
         """Start again whatever dies, until cancelled."""
         never = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for server in self._servers:
-                group.create_task(keep_running(server, never, self._on_event))
+        if self._servers:
+            await together(*(keep_running(server, never, self._on_event) for server in self._servers))
 
     async def stop(self) -> None:
         """Stop them side by side, in good order.

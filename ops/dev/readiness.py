@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import orjson
@@ -54,7 +55,8 @@ class Readiness:
         hopeless = asyncio.create_task(self._hopeless.wait())
         everybody = asyncio.gather(*waiting.values())
         try:
-            await asyncio.wait({everybody, hopeless}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {everybody, hopeless}
+            await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if everybody.done():
                 everybody.result()
                 return

@@ -25,9 +25,9 @@ from ops.dev.readiness import Readiness, error_in
 from ops.dev.ready import FILE_NAME, Ready, write_ready
 from ops.dev.screen import Screen
 from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
+from ops.dev.together import together, until
 from ops.dev.traffic import send_samples
 from ops.follow import follow
-from ops.lifecycle import first_of
 from ops.migrate import migrate
 from ops.settings import Settings
 from schema.errors import SettingsError
@@ -86,7 +86,7 @@ async def run_up(options: UpOptions, settings: Settings, screen: Screen) -> None
         with OwnerLock(options.data_dir):
             machine = Machine(options, settings, screen)
             try:
-                await first_of(stop, machine.run())
+                await until(stop, machine.run())
             finally:
                 screen.leaving = True
                 await machine.end(hurry)
@@ -130,7 +130,7 @@ class Machine:
         await self._embedded.start(self._screen.say)
         self._screen.say("migrating the database")
         await migrate(self._plan.database_url)
-        await _together(self._embedded.keep(), self._halt(), self._serve())
+        await together(self._embedded.keep(), self._halt(), self._serve())
 
     async def end(self, hurry: asyncio.Event) -> None:
         """Stop everything; what is still there when ``hurry`` is set is killed."""
@@ -175,7 +175,7 @@ class Machine:
             secret = self._plan.credentials.webhook_secret
             trouble = self._screen.say
             work.append(send_samples(self._plan.webhook_url, secret, trouble))
-        await _together(*work)
+        await together(*work)
 
     async def _follow(self) -> None:
         partitions = self._settings.stream_partitions
@@ -194,12 +194,12 @@ class Machine:
             self._screen.trouble(name, trouble)
 
     def _on_event(self, event: ServiceEvent) -> None:
-        self._screen.service(event)
         if self._is_ready:
             if isinstance(event, ServiceStarted):
                 self._write_notes()
         elif isinstance(event, ServiceExited):
             self._readiness.died(event.name)
+        self._screen.service(event)  # last: whoever reads this line finds the note up to date
 
     def _write_notes(self) -> None:
         for note in self._notes:
@@ -223,22 +223,6 @@ class Machine:
             pids={**self._embedded.pids, **self._supervisor.pids},
             environment={**plan.whole_environment(), "WEBHOOK_URL": plan.webhook_url},
         )
-
-
-async def _together(*work: Coroutine[Any, Any, None]) -> None:
-    """Run side by side; the first error ends all and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
-    except BaseExceptionGroup as group_of_errors:
-        raise _first(group_of_errors) from None
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 @asynccontextmanager
