@@ -117,10 +117,13 @@ class Storage:
             log.warning(
                 "redis.refused" if isinstance(error, RedisRefused) else "redis.away", error=str(error)
             )
-        # Also where the spool does not answer: it may have taken them all the same.
-        self._wanted.set()
-        kept = await self._put(items)
-        self._set(spooling=True)
+        try:
+            kept = await self._put(items)
+            self._set(spooling=True)
+        finally:
+            # Only now: a drain that looked while the rows were on their way would find nothing and go back to
+            # sleep. Also where the spool does not answer: it may have taken them all the same.
+            self._wanted.set()
         return kept
 
     async def _append(self, items: Sequence[Appending]) -> list[Kept]:
