@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed-from-lock
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV     := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 
@@ -10,12 +12,13 @@ STAMP  := $(VENV)/.installed-from-lock
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-# uv installs everything from the lock (hash-checked) in seconds; uv itself is hash-checked by pip.
+# uv installs everything from the lock (hash-checked) in seconds; uv itself is hash-checked by pip. Where uv cannot
+# reach the packages (a proxy or mirror that only pip is set up for), pip installs the same lock, slower.
 $(STAMP): requirements/dev.lock requirements/bootstrap.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements/bootstrap.lock
+	@$(UV) --require-hashes -r requirements/dev.lock || $(PIP) --require-hashes -r requirements/dev.lock
+	@$(UV) --no-deps --no-build-isolation -e . || $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: setup
