@@ -25,6 +25,7 @@ from ingress.verify import verifier_of
 from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
 from ingress.webhook import WebhookDoor
 from ops.append import Appender
+from ops.dev.together import end_all
 from ops.metrics import new_registry
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
@@ -141,11 +142,12 @@ async def running(
             await site.start()
             yield runner.addresses[0][1]
         finally:
+            for listener in list(runner.sites):
+                await listener.stop()
             # Whoever waits for an outcome is told now that it comes later.
             await deps.outcomes.close()
             await runner.cleanup()
-            drainer.cancel()
-            await asyncio.gather(drainer, return_exceptions=True)
+            await end_all([drainer])
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

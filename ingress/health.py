@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from ingress.problems import Refusal, unavailable
+from ingress.problems import unavailable
 from ingress.storing import Storage
 from ops.metrics import CONTENT_TYPE, exposition
 from ops.redis import Client, translated
@@ -47,7 +47,8 @@ class Health:
                 self._found = await self._look()
                 self._found_at = self.clock()
         if not self._found:
-            raise not_ready()
+            detail = "Neither Redis nor Postgres can store a webhook at present."
+            raise unavailable(detail, "ready.refused")
         return web.Response(
             body=orjson.dumps({"status": "ready", "store": self._found}), content_type="application/json"
         )
@@ -80,8 +81,3 @@ class Health:
         except (StorageUnavailable, TimeoutError):
             return False
         return True
-
-
-def not_ready() -> Refusal:
-    """Nowhere to store anything."""
-    return unavailable("Neither Redis nor Postgres can store a webhook at present.")

@@ -82,10 +82,10 @@ def not_found() -> AuthError:
     return AuthError(_CODES[404], _DETAILS[404], status=404)
 
 
-def unavailable(detail: str) -> Refusal:
-    """Neither Redis nor Postgres takes the webhook."""
+def unavailable(detail: str, event: str = "webhook.unavailable") -> Refusal:
+    """Neither Redis nor Postgres can store anything."""
     retry = {"Retry-After": str(RETRY_AFTER_S)}
-    return Refusal(503, "unavailable", detail, event="webhook.unavailable", headers=retry)
+    return Refusal(503, "unavailable", detail, event=event, headers=retry)
 
 
 def document(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from ops.dev.together import end_all
 from ops.redis import Client, translated
 from schema.errors import StorageUnavailable
 from schema.events import (
@@ -52,6 +53,7 @@ class OutcomeTail:
         self._waiters: dict[bytes, set[Waiter]] = defaultdict(set)
         self._starting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._shut = False
 
     @asynccontextmanager
     async def waiting(self, event_id: str) -> AsyncIterator[Waiter]:
@@ -63,7 +65,9 @@ class OutcomeTail:
         future: Waiter = asyncio.get_running_loop().create_future()
         key = event_id.encode()
         async with self._starting:
-            if self._task is None or self._task.done():
+            if self._shut:
+                future.set_result(None)
+            elif self._task is None or self._task.done():
                 after = await self._end()
                 self._waiters[key].add(future)
                 self._task = asyncio.create_task(self._read(after))
@@ -76,12 +80,16 @@ class OutcomeTail:
             if not self._waiters[key]:
                 del self._waiters[key]
 
-    async def close(self) -> None:
-        """Let all waiters go, and stop reading."""
+    def shut(self) -> None:
+        """Let all waiters go, and whoever comes from now on."""
+        self._shut = True
         self._release()
+
+    async def close(self) -> None:
+        """Shut, and stop reading."""
+        self.shut()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_all([self._task])
 
     async def _end(self) -> bytes:
         with translated("looking for the end of the outcomes"):
@@ -132,14 +140,18 @@ class Outcomes:
         self._partitions = partitions
         self._open_tail = open_tail
         self._tails: dict[int, OutcomeTail] = {}
+        self._shut = False
 
     def of(self, lead_id: str) -> OutcomeTail:
         """The tail of the lead's partition."""
         partition = partition_of(lead_id, self._partitions)
         if partition not in self._tails:
             self._tails[partition] = self._open_tail(Keys(partition))
+            if self._shut:
+                self._tails[partition].shut()
         return self._tails[partition]
 
     async def close(self) -> None:
-        """Close every tail."""
+        """Close every tail; nobody waits from now on."""
+        self._shut = True
         await asyncio.gather(*(tail.close() for tail in self._tails.values()))

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 import redis
+import structlog
 
 from ingress.app import running
 from ops.settings import Settings, load_settings
@@ -72,6 +73,7 @@ class Door:
 
     port: int
     client: aiohttp.ClientSession
+    close: Callable[[], Awaitable[None]]
 
     async def post(self, raw: bytes, headers: dict[str, str] | None = None, path: str = WEBHOOKS) -> Answer:
         """Post a body, signed unless headers are given."""
@@ -105,8 +107,9 @@ class Door:
 async def open_door(settings: Settings, now: datetime | None = None) -> AsyncIterator[Door]:
     """A door that closes at the end; ``now`` stops its clock."""
     clock = (lambda: now) if now else (lambda: datetime.now(UTC))
-    async with running(settings, clock) as port, aiohttp.ClientSession() as client:
-        yield Door(port, client)
+    async with AsyncExitStack() as server, aiohttp.ClientSession() as client:
+        port = await server.enter_async_context(running(settings, clock))
+        yield Door(port, client, server.aclose)
 
 
 def entries(redis_url: str, stream: str = STREAM) -> list[dict[str, str]]:
@@ -119,3 +122,21 @@ def entries(redis_url: str, stream: str = STREAM) -> list[dict[str, str]]:
 def events_of(logs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of what was logged about requests (not about the spool, which probes in the background)."""
     return [line["event"] for line in logs if not line["event"].startswith("spool.")]
+
+
+@contextmanager
+def heard(event: str) -> Iterator[asyncio.Event]:
+    """An event that is set once a log line of that name is written."""
+    seen = asyncio.Event()
+
+    def listen(_logger: Any, _method: str, line: Any) -> Any:
+        if line["event"] == event:
+            seen.set()
+        raise structlog.DropEvent
+
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[listen])
+    try:
+        yield seen
+    finally:
+        structlog.configure(processors=before)
