@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+import structlog
 
 from processor.outside.answers import Failure, status_failure
 from schema.errors import PipelineError, Retryable, SettingsError
@@ -36,6 +37,8 @@ BeforeCall = Callable[[str, str], Awaitable[None]]
 AfterCall = Callable[[str, str, str, float], None]
 OK = "ok"
 CANCELLED = "cancelled"
+
+log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 65_536
 # Exception, code, text, whether the request may have been sent; the first that fits counts.
@@ -144,10 +147,17 @@ class OutsideClient:
             result = await self._attempt(request)
             outcome = result.code if isinstance(result, PipelineError) else OK
         finally:
-            transport.after_call(self.api, request.call, outcome, transport.clock() - started)
+            self._tell(request.call, outcome, transport.clock() - started)
         if isinstance(result, PipelineError):
             raise result
         return result
+
+    def _tell(self, call: str, outcome: str, seconds: float) -> None:
+        # A hook that fails must not make a sent message look like one that was not sent.
+        try:
+            self._transport.after_call(self.api, call, outcome, seconds)
+        except Exception:
+            log.exception("after_call.failed", api=self.api, call=call)
 
     async def _attempt(self, request: Request) -> object:
         """The decoded answer, or the error to raise (returned, so that it carries no context)."""
@@ -170,6 +180,13 @@ class OutsideClient:
                 body = await self._read(response)
         except (aiohttp.ClientError, OSError) as error:
             return _broken(failure, error)
+        except Exception as error:
+            # A fault of ours or of the library. Without an effect it surfaces as what it is; with one,
+            # nobody may conclude that nothing was sent.
+            if not request.effect:
+                raise
+            log.error("send.fault", api=self.api, call=request.call, error=type(error).__name__)  # noqa: TRY400
+            return failure.unknown("fault", f"unexpected {type(error).__name__}")
         if body is None:
             return failure.malformed(
                 "too_large", f"the answer has more than {self._transport.max_bytes} bytes"
