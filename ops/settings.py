@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="address the ingress listens on")  # noqa: S104 -- a server
     port: int = Field(8080, ge=0, le=65535, description="port of the ingress; 0 takes a free one")
     metrics_port: int = Field(
-        0, ge=0, le=65535, description="port for /health and /metrics of processor and projector; 0 = none"
+        0, ge=0, le=65535, description="port of /metrics of processor and projector; 0 = none"
     )
     instance: str = Field(
         default_factory=_default_instance,
@@ -75,14 +75,15 @@ class Settings(BaseSettings):
     c2s_webhook_token_previous: SecretStr = Field(NO_SECRET, description="accepted too, during a rotation")
     c2s_webhook_timeout_secs: int = Field(300, ge=1, description="how far a webhook's timestamp may be off")
     allow_unsigned: bool = Field(default=False, description="accept webhooks that nothing vouches for")
-    admin_token: SecretStr = Field(NO_SECRET, description="bearer token of the operator API")
+    admin_token: SecretStr = Field(
+        NO_SECRET, description="bearer token of the operator API (kept for it; not served yet)"
+    )
     max_body_bytes: int = Field(262_144, ge=1024, description="largest webhook body")
     read_timeout_secs: float = Field(10.0, gt=0, description="longest wait for a request body")
     trigger_wait_secs: float = Field(25.0, ge=0, description="how long /api/v1/leads/process waits")
     trigger_api_key: SecretStr = Field(NO_SECRET, description="key of /api/v1/leads/process")
     allow_open_trigger: bool = Field(default=False, description="/api/v1/leads/process without a key")
     dedup_ttl_secs: int = Field(30 * 86_400, ge=60, description="how long Redis remembers a webhook")
-    require_fsync: bool = Field(default=False, description="answer 200 only after WAITAOF/WAIT says durable")
 
     # The engine
     processor_concurrency: int = Field(16, ge=1, le=1000, description="leads in work at once per processor")
