@@ -492,7 +492,7 @@ async def test_people_without_a_valid_cpf_and_repeats_are_dropped():
     """Order is kept; names are one clean line; numbers with lost zeros are restored."""
     answer = [
         {"nome": "Sem CPF"},
-        {"nome": "Falso", "cpf": "111.111.111-11"},
+        {"nome": "Bruno", "cpf": "111.111.111-11"},
         {"nome": "Ana\r\n\x1b[31mDuarte", "cpf": "529.982.247-25"},
         "x",
         {"nome": None, "cpf": 191},
