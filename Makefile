@@ -32,6 +32,10 @@ up: $(STAMP) ## run the whole system on this machine, with sample leads (ARGS="-
 test: $(STAMP) ## run every test on real servers
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: bench
+bench: $(STAMP) ## the door beside a bare handler, interleaved (ARGS="--rounds 5")
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
 .PHONY: chaos
 chaos: $(STAMP) ## kill everything for a while and check the promises (ARGS="--seed 7 --minutes 10 --leads 700")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
