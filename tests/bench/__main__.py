@@ -1,4 +1,4 @@
-"""``make bench``: the door beside a bare aiohttp handler, in one run, interleaved; ratios count, not figures.
+"""``make bench``: the door beside a bare aiohttp handler, interleaved; ratios count, not figures.
 
 Servers run on one core, the load and Redis on the other (where the machine has two). Prints a table and writes
 JSON to ``bench-results/``.
@@ -22,7 +22,7 @@ from ops.dev.ports import free_port
 from ops.dev.redis_server import EmbeddedRedis
 from ops.sign import sign
 
-SECRET = "bench"  # noqa: S105 -- of a server that lives for seconds
+SECRET = "bench"
 CONNECTIONS = 64
 BARE = """
 import sys
