@@ -31,7 +31,7 @@ class Row:
     """What a batch says of one event; None where it says nothing.
 
     Attributes:
-        keep_error: the batch brought neither an error nor a good end: the last error stays in place.
+        keep_error: the batch brought no error, good end or replay: the last error stays in place.
         reopened: the batch holds a replay, which alone may take an event out of its end.
     """
 
@@ -120,7 +120,7 @@ def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
         row.keep_error = False
         row.error_message, row.step = event.error or None, event.step or None
         row.error_code, row.error_api = event.code or None, event.api or None
-    elif isinstance(event, LeadProcessed | EventIgnored):
+    elif isinstance(event, LeadProcessed | EventIgnored | EventReplayed):
         row.keep_error = False
         row.error_message = row.step = row.error_code = row.error_api = None
     row.reopened = row.reopened or isinstance(event, EventReplayed)

@@ -1,0 +1,269 @@
+"""The rows follow from the facts alone, not from how streams are cut into batches or which comes first."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import orjson
+import pytest
+
+from ops.migrate import migrate
+from ops.redis import Client, blocking_client
+from projections.projector import Projector, read_models
+from schema.codec import PlainCodec
+from schema.events import (
+    AttemptFailed,
+    Event,
+    EventIgnored,
+    EventReplayed,
+    LeadDeadLettered,
+    LeadProcessed,
+    ProcessingStarted,
+    WebhookAccepted,
+    WebhookDuplicated,
+    encode,
+)
+from schema.identity import event_id_of
+from schema.keys import Keys
+
+KEYS = Keys(0)
+T0 = datetime(2026, 1, 21, 12, tzinfo=UTC)
+T0_MS = int(T0.timestamp() * 1000)
+CPFS = ("52998224725", "11144477735")
+# Each table with what names a row of it; surrogate keys differ from run to run, so persons go by CPF.
+TABLES = {
+    "webhook_events": "SELECT * FROM webhook_events ORDER BY id",
+    "webhook_duplicates": "SELECT * FROM webhook_duplicates ORDER BY entry_id",
+    "attempts": "SELECT * FROM attempts ORDER BY event_id, fence",
+    "lead_state": "SELECT * FROM lead_state ORDER BY lead_id",
+    "dead_letters": "SELECT * FROM dead_letters ORDER BY event_id",
+    "people": "SELECT cpf, name, profile, updated_at FROM people ORDER BY cpf",
+    "lead_people": "SELECT lead_id, cpf, contact_kind, event_id"
+    " FROM lead_people JOIN people ON person_id = id ORDER BY lead_id, cpf",
+    "event_log": "SELECT * FROM event_log ORDER BY stream, entry_id",
+    "projection_checkpoints": "SELECT name, partition, stream, entry_id"
+    " FROM projection_checkpoints ORDER BY stream",
+}
+EMPTY = (
+    "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state, attempts,"
+    " webhook_duplicates, dead_letters"
+)
+Stamped = tuple[str, str, Event]  # stream, entry id, event
+
+
+class World:
+    """Random, but possible: what the scripts append for a few leads, in the order they would."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.tick = 0
+        self.entries: list[Stamped] = []
+        for number in range(3):
+            lead = f"L{number}"
+            for action in self.rng.sample(["on_create_lead", "on_update_lead", "on_close_lead"], 2):
+                self._life(lead, action)
+
+    def _put(self, event: Event) -> None:
+        stream = KEYS.webhooks if isinstance(event, WebhookAccepted) else KEYS.outcomes
+        self.entries.append((stream, f"{T0_MS + self.tick}-0", event))
+
+    def _head(self, lead: str, action: str, *, fence: int = 0, attempt: int = 0) -> dict:
+        self.tick += 1
+        at = T0 + timedelta(milliseconds=self.tick)
+        common = {"event_id": event_id_of(f"{lead}:{action}"), "lead_id": lead, "action": action}
+        return common | {
+            "received_at": at,
+            "at": at,
+            "fence": self.tick if fence < 0 else fence,
+            "attempt": attempt,
+            "instance": self.rng.choice(["p1", "p2"]),
+        }
+
+    def _accept(self, lead: str, action: str, source: str) -> None:
+        head = self._head(lead, action)
+        keys = ("event_id", "lead_id", "action", "received_at")
+        payload = f'{{"n":{self.tick}}}'
+        about = {k: head[k] for k in keys}
+        self._put(WebhookAccepted(**about, version=f"v{self.tick}", source=source, payload=payload))
+
+    def _life(self, lead: str, action: str) -> None:
+        if self.rng.random() < 0.15:
+            reason = {"reason": "unknown_action", "source": "webhook", "payload": "{}"}
+            self._put(EventIgnored(**self._head(lead, action), **reason))
+            return
+        self._accept(lead, action, "webhook")
+        for _ in range(self.rng.randint(0, 3)):
+            self._series(lead, action)
+            what = self.rng.random()
+            if what < 0.5:
+                self._accept(lead, action, "replay")
+                self._put(EventReplayed(**self._head(lead, action, fence=-1), reason="mended"))
+            elif what < 0.8:  # its dedup key had expired: taken again, worked on again or found final
+                self._accept(lead, action, "webhook")
+                if self.rng.random() < 0.5:
+                    self._put(EventIgnored(**self._head(lead, action, fence=-1), reason="already_final"))
+                    return
+            else:
+                return
+
+    def _series(self, lead: str, action: str) -> None:
+        rng = self.rng
+        for attempt in range(1, rng.randint(1, 4) + 1):
+            if rng.random() < 0.3:
+                self._put(
+                    WebhookDuplicated(**self._head(lead, action), source="webhook", payload='{"again":1}')
+                )
+            head = self._head(lead, action, fence=-1, attempt=attempt)
+            self._put(ProcessingStarted(**head))
+            fence, what = head["fence"], rng.random()
+            head = self._head(lead, action, fence=fence, attempt=attempt)
+            error = {
+                "step": rng.choice(["people", "send"]),
+                "code": f"e{self.tick}",
+                "error": f"error {self.tick}",
+            }
+            if what < 0.15:
+                continue  # crashed unseen
+            if what < 0.6:
+                due = T0 + timedelta(seconds=self.tick)
+                self._put(AttemptFailed(**head, **error, api="c2s", retry_at=due, counted=rng.randint(0, 1)))
+            elif what < 0.85:
+                self._put(LeadProcessed(**head, **self._good_end()))
+                return
+            else:
+                self._put(LeadDeadLettered(**head, **error))
+                return
+
+    def _good_end(self) -> dict:
+        result = self.rng.choice(["sent", "no_match", "recorded"])
+        if result != "sent":
+            return {"result": result}
+        people = [
+            {
+                "cpf": cpf,
+                "name": self.rng.choice([f"Ana {self.tick}", ""]),
+                "contact_kind": self.rng.choice(["phone", "email"]),
+                "profile": self.rng.choice([None, {"n": self.tick}]),
+            }
+            for cpf in self.rng.sample(CPFS, self.rng.randint(1, 2))
+        ]
+        found = orjson.dumps({"kind": "same", "people": people}).decode()
+        detail = {
+            "message_ref": f"ref: {self.tick}",
+            "timings": f'{{"send":{self.tick}}}',
+            "calls": '{"c2s":1}',
+        }
+        return {"result": result, "message": f"text {self.tick}", "enrichment": found} | detail
+
+
+@pytest.fixture(scope="module")
+async def dsn(database_url: str) -> str:
+    await migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    conn = await asyncpg.connect(dsn)
+    await conn.execute(EMPTY)
+    yield conn
+    await conn.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Client]:
+    client = blocking_client(redis_url, block_s=1)
+    yield client
+    await client.aclose()
+
+
+def projector(db: asyncpg.Connection, redis: Client, batch: int) -> Projector:
+    return Projector(db, redis, partitions=1, batch=batch, models=read_models(PlainCodec()))
+
+
+async def tables(db: asyncpg.Connection) -> dict[str, list[dict]]:
+    return {name: [dict(row) for row in await db.fetch(query)] for name, query in TABLES.items()}
+
+
+async def project(
+    db: asyncpg.Connection, redis: Client, entries: list[Stamped], rng: random.Random | None, batch: int
+) -> dict[str, list[dict]]:
+    """The tables after projecting; with ``rng``, each stream arrives in its own order but at its own pace."""
+    await db.execute(EMPTY)
+    await redis.flushall()
+    waiting = {name: [e for e in entries if e[0] == name] for name in (KEYS.webhooks, KEYS.outcomes)}
+    order = [name for name, _, _ in entries]
+    if rng is not None:
+        rng.shuffle(order)
+    made = projector(db, redis, batch)
+    for name in order:
+        _, entry_id, event = waiting[name].pop(0)
+        await redis.xadd(name, encode(event), id=entry_id)
+        if rng is None or rng.random() < 0.3:
+            await made.poll_once(0)
+    while await made.poll_once(0):
+        pass
+    return await tables(db)
+
+
+def differences(expected: list[dict], got: list[dict]) -> list[str]:
+    """What differs, by row and column: the whole tables would bury it."""
+    if len(expected) != len(got):
+        return [f"{len(got)} rows instead of {len(expected)}"]
+    return [
+        f"{next(iter(e.values()))}.{column}: {g[column]!r} instead of {value!r}"
+        for e, g in zip(expected, got, strict=True)
+        for column, value in e.items()
+        if g[column] != value
+    ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_batches_and_pace_of_the_streams_do_not_matter(db, redis, seed):
+    """One fact at a time, everything at once, or anything between: every table is the same."""
+    entries = World(seed).entries
+    expected = await project(db, redis, entries, None, 1)
+    for batch in (10_000, 2, 5):
+        got = await project(db, redis, entries, random.Random(seed + batch), batch)
+        for name, rows in expected.items():
+            assert got[name] == rows, f"{name}, batches of {batch}: {differences(rows, got[name])}"
+
+
+async def test_projecting_everything_again_changes_nothing(db, redis):
+    """A checkpoint set back (a restored database, a rebuild) repeats facts; rows and counts stay."""
+    before = await project(db, redis, World(7).entries, None, 3)
+    assert any(row["duplicate_count"] for row in before["webhook_events"])
+    await db.execute("TRUNCATE projection_checkpoints")
+    again = projector(db, redis, 4)
+    while await again.poll_once(0):
+        pass
+    after = await tables(db)
+    for name, rows in before.items():
+        assert after[name] == rows, name
+
+
+async def test_a_replay_starts_without_an_error_whatever_went_before_it(db, redis):
+    """An attempt the row never showed does not surface where it shares a batch with the replay.
+
+    A dead letter's webhook comes again after its dedup key expired; the attempt on it fails, unseen in the
+    row (a dead letter stays one until its replay); then the event is replayed.
+    """
+    world = World(0)
+    world.entries.clear()
+    error = {"step": "send", "code": "e", "api": "c2s"}
+    about = ("L9", "on_create_lead")
+    world._accept(*about, "webhook")
+    world._put(LeadDeadLettered(**world._head(*about, fence=-1, attempt=8), **error, error="gave up"))
+    world._accept(*about, "webhook")
+    world._put(AttemptFailed(**world._head(*about, fence=-1, attempt=1), **error, error="away"))
+    world._put(EventReplayed(**world._head(*about, fence=-1), reason="mended"))
+    for cut in (1, 2, 3):  # the dead letter is on record; then the rest comes at once
+        await db.execute(EMPTY)
+        await redis.flushall()
+        for part in (world.entries[:cut], world.entries[cut:]):
+            for stream, entry_id, event in part:
+                await redis.xadd(stream, encode(event), id=entry_id)
+            await projector(db, redis, 100).poll_once(0)
+        row = await db.fetchrow("SELECT status, retry_count, error_message, error_code FROM webhook_events")
+        assert tuple(row) == ("received", 0, None, None), f"cut after {cut}"
