@@ -1,7 +1,7 @@
 """``make bench``: the door beside a bare aiohttp handler, interleaved; ratios count, not figures.
 
-Servers run on one core, the load and Redis on the other (where the machine has two). Prints a table and writes
-JSON to ``bench-results/``.
+Servers run on one core, the load and Redis on the other (where the machine has two). Prints a table and
+writes JSON to ``bench-results/``. The client is Python too: where it is the slower side, the ratio flatters.
 """
 
 import argparse
