@@ -20,8 +20,7 @@ _LONGEST_TEXT = 40
 
 def to_text(moment: datetime) -> str:
     """An aware datetime in the stored form."""
-    # A fifth of strftime's cost, on every webhook's path twice.
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_text(text: str) -> datetime:
