@@ -28,7 +28,7 @@ from schema.times import parse
 events = typer.Typer(no_args_is_help=True, help="List events, tell one's story, follow them live.")
 
 Status = Literal["received", "processing", "success", "failed"]
-_AGE = re.compile(r"(\d{1,6})([smhd])")
+_AGE = re.compile(r"(\d{1,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LIST_COLUMNS = (
     "received_at", "lead_id", "hook_action", "status", "result", "seconds", "retry_count", "duplicate_count",

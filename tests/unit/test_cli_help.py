@@ -1,0 +1,112 @@
+"""What the CLI says about itself, how it refuses wrong use, and that the services do not pay for it."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ops.cli.events import since_of
+from schema.errors import SettingsError
+
+C2S = Path(sys.executable).with_name("c2s")
+ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"COLUMNS": "200"}
+NOW = datetime(2026, 1, 21, 12, tzinfo=UTC)
+
+
+def c2s(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [C2S, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_help_lists_every_command() -> None:
+    """A newcomer sees all commands, where to start and what the exit codes mean."""
+    words = c2s("--help").stdout
+    for name in (
+        "up", "ingress", "processor", "projector", "migrate", "send", "events", "stats", "doctor",
+    ):  # fmt: skip
+        assert f" {name} " in words
+    assert "Start with c2s up" in words
+    assert "0 fine, 1 found a problem, 2 wrong use" in words
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "migrate", "send", "stats", "doctor", "events list", "events show", "events tail"]
+)
+def test_every_command_shows_an_example(command: str) -> None:
+    """Help comes with a command line to copy."""
+    done = c2s(*command.split(), "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+    assert f"c2s {command}" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["ingress", "processor", "projector"])
+def test_services_explain_themselves_without_starting(command: str) -> None:
+    """`--help` of a service starts nothing."""
+    done = c2s(command, "--help")
+    assert done.returncode == 0
+    assert "settings from the environment" in done.stdout
+
+
+def test_a_service_that_lacks_settings_says_so_itself(tmp_path: Path) -> None:
+    """`c2s ingress` becomes the service: its own refusal, its own exit code."""
+    done = c2s("ingress", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ingress: wrong settings" in done.stderr
+    assert "C2S_WEBHOOK_SECRET" in done.stderr
+
+
+def test_services_do_not_load_the_cli() -> None:
+    """Until a service takes over, neither typer nor rich nor the settings are loaded."""
+    heavy = "{'typer', 'rich', 'pydantic', 'aiohttp', 'asyncpg', 'redis'}"
+    code = f"import sys, ops.cli; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nope"], "No such command"),
+        (["events", "list", "--status", "odd"], "odd"),
+        (["events", "list", "--limit", "0"], "--limit"),
+        (["send", "no spaces allowed"], "LEAD_ID"),
+        (["send", "L-1"], "C2S_WEBHOOK_SECRET"),
+        (["events", "list", "--since", "yesterday"], "--since"),
+        (["events", "list"], "REDIS_URL, DATABASE_URL: not set, and no `c2s up` is running"),
+        (["stats"], "REDIS_URL, DATABASE_URL"),
+        (["doctor"], "REDIS_URL, DATABASE_URL"),
+    ],
+)
+def test_wrong_use_is_one_clear_error(arguments: list[str], words: str, tmp_path: Path) -> None:
+    """Exit code 2 and words that name what is wrong; never a traceback."""
+    done = c2s(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("30m", NOW - timedelta(minutes=30)),
+        ("2h", NOW - timedelta(hours=2)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2026-01-20T10:00:00Z", datetime(2026, 1, 20, 10, tzinfo=UTC)),
+    ],
+)
+def test_since_takes_an_age_or_a_time(text: str, expected: datetime | None) -> None:
+    """Both ways to say since when."""
+    assert since_of(text, NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["2w", "-1h", "tomorrow", "9999999999d"])
+def test_since_refuses_anything_else(text: str) -> None:
+    """A wrong age is refused by name."""
+    with pytest.raises(SettingsError, match="--since"):
+        since_of(text, NOW)
