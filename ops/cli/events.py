@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from contextlib import suppress
+import signal
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -122,8 +123,16 @@ def tail_command(
     as_json: AsJson = False,
 ) -> None:
     """Follow what happens, live, until Ctrl-C."""
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_tail(settings_of(data_dir), lead, as_json=as_json))
+    asyncio.run(_tail_until_asked(_tail(settings_of(data_dir), lead, as_json=as_json)))
+
+
+async def _tail_until_asked(tail: Coroutine[Any, Any, None]) -> None:
+    from ops.dev.together import until  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await until(stop, tail)
 
 
 async def _tail(settings: Settings, lead: str, *, as_json: bool) -> None:

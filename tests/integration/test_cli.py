@@ -280,6 +280,7 @@ async def test_tail_follows_live(system: System) -> None:
             code = await asyncio.to_thread(tail.wait, 30)
         finally:
             watchdog.cancel()
+            tail.kill()
     assert (line["type"], line["lead_id"]) == ("webhook_accepted", "L-1")
     assert "payload" not in line
     assert code == 0
