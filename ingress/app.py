@@ -25,12 +25,12 @@ from ingress.verify import verifier_of
 from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
 from ingress.webhook import WebhookDoor
 from ops.append import Appender
-from ops.dev.together import end_all
 from ops.metrics import new_registry
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
 from ops.settings import Settings
 from ops.spool import Spool
+from ops.together import end_all
 from schema.codec import PayloadCodec, PlainCodec
 from schema.keys import Keys
 

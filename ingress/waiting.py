@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from ops.dev.together import end_all
 from ops.redis import Client, translated
+from ops.together import end_all
 from schema.errors import StorageUnavailable
 from schema.events import (
     EventError,

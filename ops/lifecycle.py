@@ -72,6 +72,10 @@ def run_service(role: Role, service: Service) -> int:
 
     try:
         uvloop.run(main())
+    except SettingsError as error:
+        # Wrong in a way that only its user can see, such as a secret that does not decode.
+        log.error("service.wrong_settings", error=str(error))  # noqa: TRY400 -- its text says it all
+        return EXIT_WRONG_SETTINGS
     except LeadstreamError as error:
         # The text is for people and says what to do; a traceback would bury it.
         log.error("service.failed", error=str(error), kind=type(error).__name__)  # noqa: TRY400

@@ -54,7 +54,14 @@ def _options(application_name: str) -> dict[str, Any]:
     return {
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": COMMAND_TIMEOUT_S,
-        "server_settings": {"application_name": application_name, "timezone": "UTC"},
+        # Keepalives: a machine that vanished without a word must not hold its locks for hours.
+        "server_settings": {
+            "application_name": application_name,
+            "timezone": "UTC",
+            "tcp_keepalives_idle": "30",
+            "tcp_keepalives_interval": "10",
+            "tcp_keepalives_count": "3",
+        },
     }
 
 

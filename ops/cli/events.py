@@ -127,7 +127,7 @@ def tail_command(
 
 
 async def _tail_until_asked(tail: Coroutine[Any, Any, None]) -> None:
-    from ops.dev.together import until  # noqa: PLC0415
+    from ops.together import until  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -14,8 +14,8 @@ from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 from ops.dev.server import EmbeddedServer
 from ops.dev.supervisor import ServiceEvent
-from ops.dev.together import together
 from ops.settings import Settings
+from ops.together import together
 
 
 class Embedded:
