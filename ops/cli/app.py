@@ -66,8 +66,10 @@ def up(
 ) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
-    Redis and PostgreSQL come from wheels unless REDIS_URL and DATABASE_URL are set; C2S, Diretrix and the
-    Work API are played by a sandbox unless C2S_BASE_URL, … are set.
+    Redis and PostgreSQL come from wheels unless REDIS_URL and DATABASE_URL are set. C2S, Diretrix and the
+    Work API are played by a sandbox unless C2S_BASE_URL, DIRETRIX_BASE_URL, WORK_API_BASE_URL are set.
+
+    Commands in another shell find this system through the data directory.
     """
     from ops.cli.up import up_command  # noqa: PLC0415 -- brings the embedded servers along
 

@@ -30,11 +30,14 @@ class Readiness:
         self._probes = dict(probes)
         self._first_words = dict(first_words)
         self._deaths: Counter[str] = Counter()
+        self._last_words: dict[str, str] = {}
         self._hopeless = asyncio.Event()
         self._heard = {name: asyncio.Event() for name in first_words}
 
     def heard(self, name: str, line: str) -> None:
         """A line of a service's output."""
+        if line.strip():
+            self._last_words[name] = line
         words = self._first_words.get(name)
         if words is not None and words in line:
             self._heard[name].set()
@@ -61,8 +64,9 @@ class Readiness:
                 everybody.result()
                 return
             if hopeless.done():
-                late = [name for name, deaths in self._deaths.items() if deaths >= _MOST_DEATHS]
-                raise DevServerError(f"{', '.join(late)} ended {_MOST_DEATHS} times while starting")
+                name, deaths = self._deaths.most_common(1)[0]
+                words = self._last_words.get(name, "none")
+                raise DevServerError(f"{name} ended {deaths} times while starting, its last words: {words}")
             late = sorted(name for name, task in waiting.items() if not task.done())
             raise DevServerError(f"not ready after {deadline_s:g} s: {', '.join(late)}")
         finally:
