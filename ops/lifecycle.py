@@ -8,7 +8,7 @@ or is left pending; whatever is still running at the deadline is cancelled. Exit
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -104,18 +104,3 @@ async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def first_of(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Run ``work`` until it ends or the stop event is set; then it is cancelled."""
-    task = asyncio.ensure_future(work)
-    waiter = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiter.cancel()
-        if not task.done():
-            task.cancel()
-        results = await asyncio.gather(task, waiter, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        raise results[0]

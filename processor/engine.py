@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 
 from ops.redis import Client
 from ops.settings import Settings
+from ops.together import end_all, until
 from processor.executor import Executor
 from processor.store import LeadStore, is_group_gone
 from processor.work import Work
@@ -67,7 +68,7 @@ class Engine:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish what is in work, hand back the rest, and leave the group."""
-        await self._recovering("starting", self._store.ensure_group)
+        await until(stop, self._recovering("starting", self._store.ensure_group))
         loops = [
             asyncio.create_task(self._forever("reader", self._read_once)),
             asyncio.create_task(self._forever("ticker", self._tick_once)),
@@ -80,15 +81,12 @@ class Engine:
         finally:
             self._stopping = True
             self._store.take_next = False
-            for task in (*loops, waiter):
-                task.cancel()
-            ended = await asyncio.gather(*loops, waiter, return_exceptions=True)
+            await end_all({*loops, waiter})
             await self._drain()
-            heartbeat.cancel()
-            ended += await asyncio.gather(heartbeat, return_exceptions=True)
-        for result in ended:
-            if isinstance(result, Exception):
-                raise result
+            await end_all({heartbeat})
+        for task in (*loops, heartbeat):
+            if not task.cancelled():
+                task.result()
 
     # -- claiming
 

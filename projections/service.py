@@ -13,10 +13,10 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
-from ops.lifecycle import first_of
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
 from ops.settings import Settings
+from ops.together import until
 from projections.checkpoint import StaleCheckpoint
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
@@ -69,7 +69,7 @@ class Outage:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Stand by, project, and start over after faults, until ``stop``."""
-    await first_of(stop, _forever(settings, Outage(random.random)))
+    await until(stop, _forever(settings, Outage(random.random)))
 
 
 async def _forever(settings: Settings, outage: Outage) -> None:
@@ -92,7 +92,7 @@ async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
         conn.add_termination_listener(lambda _conn: lost.set())
         await _take_lock(conn, outage)
         log.info("projector.active")
-        await first_of(lost, _project(settings, conn, reader, outage))
+        await until(lost, _project(settings, conn, reader, outage))
     finally:
         await reader.aclose()
         # A polite end: a backend that waits for the lock would not notice a closed socket, and take it.
