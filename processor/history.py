@@ -13,7 +13,12 @@ from ops.postgres import translated
 from processor.work import Work
 from schema.status import FINAL
 
-_QUERY = "SELECT status, fence FROM webhook_events WHERE id = $1"
+_QUERY = """
+SELECT w.status, w.fence, s.message_ref
+FROM (SELECT $1::uuid AS id, $2::text AS lead_id) AS asked
+LEFT JOIN webhook_events w ON w.id = asked.id
+LEFT JOIN lead_state s ON s.lead_id = asked.lead_id
+"""
 _TIMEOUT_S = 3.0
 
 
@@ -24,10 +29,12 @@ class Past:
     Attributes:
         final: it reached its end before, and this is no replay: nothing is to be done.
         attempted: an attempt other than this one is on record.
+        messaged: the lead has a message of an earlier event.
     """
 
     final: bool
     attempted: bool
+    messaged: bool
 
 
 class History:
@@ -43,13 +50,15 @@ class History:
             StorageUnavailable: Postgres is away or too slow.
         """
         with translated("reading the event's record"):
-            row = await self._pool.fetchrow(_QUERY, UUID(work.event.event_id), timeout=_TIMEOUT_S)
-        if row is None:
-            return Past(final=False, attempted=False)
+            row = await self._pool.fetchrow(
+                _QUERY, UUID(work.event.event_id), work.event.lead_id, timeout=_TIMEOUT_S
+            )
+        assert row is not None  # noqa: S101 -- the query starts from its own one row
         status, fence = row["status"], row["fence"] or 0
         replayed = work.event.source == "replay"
         return Past(
             final=status in FINAL and not replayed,
             # The projector may already have this very attempt on record; only an older fence is another.
-            attempted=status != "received" and fence != work.lease.fence,
+            attempted=status not in (None, "received") and fence != work.lease.fence,
+            messaged=row["message_ref"] is not None,
         )

@@ -27,7 +27,7 @@ from processor.store import LeadStore
 from processor.work import Work
 from schema.codec import PayloadCodec
 from schema.errors import StorageUnavailable
-from schema.identity import CLOSE
+from schema.identity import CLOSE, UPDATE
 from schema.lead import Customer, Lead, lead_of
 
 log = structlog.get_logger()
@@ -51,6 +51,8 @@ class Past(Protocol):
     def final(self) -> bool: ...
     @property
     def attempted(self) -> bool: ...
+    @property
+    def messaged(self) -> bool: ...
 
 
 class Record(Protocol):
@@ -62,7 +64,7 @@ class Result:
     """How an event ended well.
 
     Attributes:
-        name: ``sent``, ``no_match``, ``dry_run``, ``recorded`` or ``already_final``.
+        name: ``sent``, ``no_match``, ``dry_run``, ``recorded``, ``unchanged`` or ``already_final``.
         message: the clear text sent or prepared.
         enrichment: what was found, as clear JSON.
     """
@@ -90,8 +92,12 @@ class Pipeline:
     async def run(self, work: Work) -> Result:
         """Bring one event to its end, or raise what stops it (see `schema.errors`)."""
         async with _step(work, "record"):
-            if await self._already_final(work):
-                return Result("already_final")
+            past = await self._past(work)
+        if past is not None and past.final:
+            return Result("already_final")
+        if past is not None and past.messaged and work.event.action == UPDATE:
+            # Our own message updates the lead: answering that with another message would never end.
+            return Result("unchanged")
         if work.event.action == CLOSE:
             return Result("recorded")
         async with _step(work, "lead"):
@@ -111,15 +117,15 @@ class Pipeline:
             ref = await self.sender.send_once(work, text)
         return Result("sent", message_ref=ref, message=text, enrichment=found)
 
-    async def _already_final(self, work: Work) -> bool:
+    async def _past(self, work: Work) -> Past | None:
         try:
             past = await self.record.of(work)
         except StorageUnavailable as error:
             log.warning("record.unavailable", event_id=work.event.event_id, error=str(error))
             work.verify = True
-            return False
+            return None
         work.verify = work.verify or past.attempted
-        return past.final
+        return past
 
     async def _customer(self, work: Work) -> Customer:
         known = self._recall(work, "lead")

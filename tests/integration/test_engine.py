@@ -329,6 +329,19 @@ async def test_a_wiped_redis_is_recovered_from_postgres(world):
     await pool.close()
 
 
+async def test_an_update_of_a_messaged_lead_sends_nothing(world):
+    """Our own message updates the lead at C2S: the update that follows must not send another."""
+    async with projecting(world) as catch_up:
+        await world.accept("echo-1")
+        async with world.engine():
+            await world.ends(1)
+            await catch_up()
+            await world.accept("echo-1", action="on_update_lead")
+            ends = await world.ends(2)
+    assert [e.result for e in ends] == ["sent", "unchanged"]
+    assert len((await world.state())["messages"]["echo-1"]) == 1
+
+
 async def test_a_pending_entry_deleted_by_hand_is_restored(world):
     """The archive puts its event back to work under its own id."""
     times = {"lease_ttl_secs": 1.0, "heartbeat_secs": 0.2, "reclaim_idle_secs": 1.1}
