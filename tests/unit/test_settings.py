@@ -61,3 +61,10 @@ def test_a_wrong_secret_value_is_not_quoted():
 def test_rates_are_intervals(rate, seconds):
     """A rate text is seconds between calls; empty means no limit."""
     assert rate_interval_s(rate) == seconds
+
+
+def test_a_given_environment_is_the_only_one(monkeypatch):
+    """What the process's own environment says does not leak into a mapping that was handed in."""
+    monkeypatch.setenv("MAX_ATTEMPTS", "3")
+    assert load_settings("ingress", DOOR).max_attempts == 8
+    assert load_settings("ingress", {**DOOR, "MAX_ATTEMPTS": "5"}).max_attempts == 5
