@@ -1,13 +1,54 @@
 """Logs: structlog, one event name per thing that happens, JSON for machines and a console on a terminal."""
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Literal
+from datetime import UTC, datetime
+from typing import BinaryIO, Literal
 
 import orjson
 import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class LineWriter:
+    """Writes the log lines of one turn of the event loop together.
+
+    A system call for each costs a busy door a tenth of its time. From a warning on, and outside a loop, lines
+    are written at once; so what a killed process may lose is the calm part of its last turn.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._lines: list[bytes] = []
+        atexit.register(self.flush)
+
+    def msg(self, line: bytes) -> None:
+        """Write a line by the end of this turn."""
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self.flush()
+
+    debug = info = msg
+
+    def urgent(self, line: bytes) -> None:
+        """Write a line, and all before it, now."""
+        self._lines.append(line)
+        self.flush()
+
+    warning = error = critical = exception = fatal = urgent
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._out.write(b"\n".join(lines) + b"\n")
+            self._out.flush()
 
 
 def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: str, instance: str) -> None:
@@ -16,24 +57,22 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
     Control characters in values cannot forge a line: JSON escapes them, the console shows their repr.
     """
     console = fmt == "console" or (fmt == "auto" and sys.stdout.isatty())
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: list[structlog.typing.Processor]
+    processors: list[structlog.typing.Processor]
     factory: structlog.typing.WrappedLogger
     if console:
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        processors = [
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()),
+        ]
         factory = structlog.PrintLoggerFactory()
     else:
-        renderer = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ]
-        factory = structlog.BytesLoggerFactory()
+        processors = [_as_json]
+        writer = LineWriter(sys.stdout.buffer)
+        factory = lambda *_args: writer  # noqa: E731 -- one writer for all loggers
     structlog.configure(
-        processors=[*shared, *renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=factory,
         cache_logger_on_first_use=True,
@@ -45,6 +84,14 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
     logging.getLogger("aiohttp.access").disabled = True
 
 
-def _dumps(value: object, **kwargs: object) -> bytes:
-    default = kwargs.get("default")
-    return orjson.dumps(value, default=default if callable(default) else str)
+def _as_json(_logger: object, method: str, event: structlog.typing.EventDict) -> bytes:
+    """All that a line needs in one step: a busy door writes thousands a second."""
+    if "exc_info" in event:
+        event = dict(structlog.processors.format_exc_info(_logger, method, event))
+    line = {
+        **structlog.contextvars.get_contextvars(),
+        **event,
+        "level": method,
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    return orjson.dumps(line, default=str)

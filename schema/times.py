@@ -20,7 +20,7 @@ _LONGEST_TEXT = 40
 
 def to_text(moment: datetime) -> str:
     """An aware datetime in the stored form."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_text(text: str) -> datetime:
