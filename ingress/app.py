@@ -17,6 +17,7 @@ from ingress.health import Health
 from ingress.limits import expect_continue
 from ingress.metrics import Metrics, door_metrics
 from ingress.problems import Problems, Refusal
+from ingress.rates import Buckets, source_limit
 from ingress.server import QuietRunner
 from ingress.settled import Record
 from ingress.storing import Storage
@@ -54,10 +55,13 @@ class Deps:
 
 
 def build_app(deps: Deps) -> web.Application:
-    """The application: routes and the one middleware."""
+    """The application: routes and middlewares."""
     most = deps.settings.max_body_bytes
     problems = Problems(deps.metrics.refusals)
-    app = web.Application(middlewares=[problems.middleware()], client_max_size=most)
+    middlewares = [problems.middleware()]
+    if deps.settings.source_rate_limit:
+        middlewares.append(source_limit(deps.settings.source_rate_limit, deps.settings.source_header))
+    app = web.Application(middlewares=middlewares, client_max_size=most)
 
     async def expect(request: web.Request) -> web.Response | None:
         # Runs before, and so outside, the middleware.
@@ -103,13 +107,14 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             dedup_ttl_s=settings.dedup_ttl_secs,
             instance=settings.instance,
         )
-        storage = Storage(appender, spool, metrics)
+        storage = Storage(appender, spool, metrics, settings.max_in_flight_appends)
         outcomes = Outcomes(settings.stream_partitions, _tails(stack, url, commands))
         stack.push_async_callback(outcomes.close)
         codec: PayloadCodec = PlainCodec()
+        leads = Buckets(settings.lead_rate_limit)
         yield Deps(
             settings=settings,
-            door=WebhookDoor(settings, verifier, storage, codec, metrics, now),
+            door=WebhookDoor(settings, verifier, storage, codec, metrics, now, leads),
             trigger=Trigger(settings, storage, outcomes, Record(pool), codec, now),
             health=Health(storage, commands, spool, registry, time.monotonic),
             metrics=metrics,
@@ -135,7 +140,7 @@ async def running(
     async with open_deps(settings, now) as deps:
         await deps.storage.check()
         drainer = asyncio.create_task(deps.storage.run())
-        runner = QuietRunner(build_app(deps), shutdown_timeout_s=settings.shutdown_deadline_secs)
+        runner = QuietRunner(build_app(deps), settings)
         try:
             await runner.setup()
             site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-RESULTS = ("accepted", "duplicate", "ignored", "spooled", "refused", "unavailable")
+RESULTS = ("accepted", "duplicate", "ignored", "spooled", "refused", "rate_limited", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+OVERLOAD_RETRY_S = 1
 _FRAMES = 3
 
 # Codes of what aiohttp itself answers; every other status is known by its number.
@@ -86,6 +87,12 @@ def unavailable(detail: str, event: str = "webhook.unavailable") -> Refusal:
     """Neither Redis nor Postgres can store anything."""
     retry = {"Retry-After": str(RETRY_AFTER_S)}
     return Refusal(503, "unavailable", detail, event=event, headers=retry)
+
+
+def overloaded(detail: str) -> Refusal:
+    """More is in work here than memory allows; another process, or this one in a moment, can take it."""
+    retry = {"Retry-After": str(OVERLOAD_RETRY_S)}
+    return Refusal(503, "overloaded", detail, event="webhook.overloaded", headers=retry)
 
 
 def document(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -1,16 +1,17 @@
 """aiohttp's server with its edges filed off: quiet, bounded, echoing nothing it could not parse."""
 
+import asyncio
+
 import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from ingress.problems import of_status, where
+from ingress.problems import CONTENT_TYPE, OVERLOAD_RETRY_S, document, of_status, overloaded, where
+from ops.settings import Settings
 
 log = structlog.get_logger()
 
-# Longer than the idle time of common reverse proxies, so that it is they who close.
-KEEPALIVE_S = 75.0
 _LINGERING_S = 1.0
 _SERVER_ERROR = 500
 
@@ -42,31 +43,77 @@ class QuietHandler(RequestHandler):
 
 
 class QuietServer(web.Server):
-    """Makes `QuietHandler`s."""
+    """Makes `QuietHandler`s, and holds the number of connections down.
+
+    A newcomer beyond the limit takes the place of the oldest connection that waits for a request, so that a
+    crowd that says nothing keeps nobody out; only where all are at work is it turned away.
+    """
+
+    most_connections: int
+    _crowded = False
 
     def __call__(self) -> RequestHandler:
         return QuietHandler(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Admit a connection; called before anything is read from it."""
+        super().connection_made(handler, transport)
+        crowded = len(self._connections) > self.most_connections
+        if crowded and not self._crowded:
+            log.warning("connections.full", most=self.most_connections)
+        self._crowded = crowded
+        if crowded and not self._end_an_idle_one(handler):
+            transport.write(_FULL)
+            handler.force_close()
+
+    def _end_an_idle_one(self, newcomer: RequestHandler) -> bool:
+        for handler in self._connections:
+            waiter = handler._waiter  # noqa: SLF001 -- set exactly while a connection waits for a request
+            if handler is not newcomer and waiter is not None and not waiter.done():
+                handler.force_close()
+                return True
+        return False
 
 
 class QuietRunner(web.AppRunner):
     """Runs an application behind a `QuietServer`."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout_s: float) -> None:
+    def __init__(self, app: web.Application, settings: Settings) -> None:
         super().__init__(
             app,
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=KEEPALIVE_S,
+            keepalive_timeout=settings.keepalive_secs,
             lingering_time=_LINGERING_S,
-            shutdown_timeout=shutdown_timeout_s,
+            max_line_size=settings.max_header_bytes,
+            max_field_size=settings.max_header_bytes,
+            shutdown_timeout=settings.shutdown_deadline_secs,
         )
+        self._most_connections = settings.max_connections
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return QuietServer(
+        server = QuietServer(
             plain.request_handler,
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,
             loop=plain._loop,  # noqa: SLF001 -- the runner builds its server with no other hook
             **plain._kwargs,  # noqa: SLF001
         )
+        server.most_connections = self._most_connections
+        return server
+
+
+def _full() -> bytes:
+    """What a connection too many is told, whatever it may want."""
+    answer = overloaded("All connections are in use; try again.")
+    body = document(answer.status, answer.code, str(answer)).body
+    assert isinstance(body, bytes)  # noqa: S101 -- narrows for the type checker
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"Retry-After: {OVERLOAD_RETRY_S}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_FULL = _full()

@@ -30,6 +30,11 @@ _LAST_ROUND = 64
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _LAST_ROUND_S = 5.0
+_SLOT_BITS = 14  # 16 KiB
+
+
+class Overloaded(StorageUnavailable):
+    """As many webhooks are being stored at once as memory is meant to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +59,23 @@ class Keeps(Protocol):
 class Storage:
     """Stream first, spool second."""
 
-    def __init__(self, appender: Appends, spool: Spool, metrics: Metrics) -> None:
+    def __init__(self, appender: Appends, spool: Spool, metrics: Metrics, most_in_flight: int = 1000) -> None:
+        """Set up; nothing is read yet.
+
+        Args:
+            appender: into the streams.
+            spool: in Postgres.
+            metrics: counts what is drained.
+            most_in_flight: webhooks being stored at once; one of more than 16 KiB counts as several.
+        """
         self._appender = appender
         self._spool = spool
         self._metrics = metrics
         self._batcher: Batcher[Sequence[Appending], Sequence[Kept]] = Batcher(
             self._flush, most=_MOST_REQUESTS
         )
+        self._most_in_flight = most_in_flight
+        self._in_flight = 0
         self._spooling = False
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -75,8 +90,19 @@ class Storage:
 
         Raises:
             StorageUnavailable: neither Redis nor Postgres takes them.
+            Overloaded: too many others are being stored; nothing was tried.
         """
-        return await self._batcher.submit(items)
+        weight = len(items)
+        for item in items:
+            weight += len(item.event.payload) >> _SLOT_BITS
+        # Whatever its size, one request is always taken where there is no other.
+        if self._in_flight and self._in_flight + weight > self._most_in_flight:
+            raise Overloaded("too many webhooks are being stored at once")
+        self._in_flight += weight
+        try:
+            return await self._batcher.submit(items)
+        finally:
+            self._in_flight -= weight
 
     async def check(self) -> None:
         """Look once for what an earlier run left in the spool; `run` does the rest."""

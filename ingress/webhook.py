@@ -17,8 +17,9 @@ from aiohttp import web
 
 from ingress.limits import read_body
 from ingress.metrics import Metrics
-from ingress.problems import AuthError, Refusal, unavailable
-from ingress.storing import Keeps, Kept
+from ingress.problems import AuthError, Refusal, overloaded, unavailable
+from ingress.rates import Buckets, rate_limited
+from ingress.storing import Keeps, Kept, Overloaded
 from ingress.verify import Verified, Verifier
 from ops.settings import Settings
 from schema.calls import Appending
@@ -48,6 +49,7 @@ class WebhookDoor:
 
     Attributes:
         now: the present, aware of its time zone.
+        leads: the rate of each lead's webhooks; only verified ones count.
     """
 
     settings: Settings
@@ -56,6 +58,7 @@ class WebhookDoor:
     codec: PayloadCodec
     metrics: Metrics
     now: Callable[[], datetime]
+    leads: Buckets
 
     async def signed(self, request: web.Request) -> web.Response:
         """``POST /api/v1/webhook/leads``."""
@@ -86,10 +89,15 @@ class WebhookDoor:
         trace = request.headers.get("traceparent", "")
         if trace and not _TRACEPARENT.fullmatch(trace):
             trace = ""
-        items = [self._appending(e, now, trace) for e in body.elements if isinstance(e, Delivery)]
+        limited = self._limited(body)
+        items = [
+            self._appending(e, now, trace)
+            for n, e in enumerate(body.elements)
+            if n not in limited and isinstance(e, Delivery)
+        ]
         kept = await self._keep(items) if items else ()
         self.metrics.accept_seconds.observe(perf_counter() - started)
-        return self._answer(body, items, kept)
+        return self._answer(body, limited, items, kept)
 
     def _parse(self, raw: bytes, action: str | None, verified: Verified) -> Body:
         try:
@@ -108,6 +116,18 @@ class WebhookDoor:
             raise AuthError("timestamp_expired", "The webhook's timestamp is too far from the present.")
         log.info("webhook.time_off", seconds=round(off.total_seconds()), by=verified.by)
 
+    def _limited(self, body: Body) -> dict[int, int]:
+        """Elements whose lead is over its rate, with the seconds to wait."""
+        limited: dict[int, int] = {}
+        for n, element in enumerate(body.elements):
+            if isinstance(element, Delivery) and (wait_s := self.leads.take(element.lead_id)):
+                limited[n] = wait_s
+        if limited:
+            self.metrics.results["rate_limited"].inc(len(limited))
+            if len(limited) == len(body.elements):
+                raise rate_limited(max(limited.values()), "lead")
+        return limited
+
     def _appending(self, delivery: Delivery, now: datetime, trace: str) -> Appending:
         key, event_id = delivery.dedup_key, delivery.event_id
         event = WebhookAccepted(
@@ -125,20 +145,31 @@ class WebhookDoor:
     async def _keep(self, items: Sequence[Appending]) -> Sequence[Kept]:
         try:
             return await self.storage.keep(items)
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             self.metrics.results["unavailable"].inc(len(items))
+            if isinstance(error, Overloaded):
+                raise overloaded("Too many webhooks are being stored at once; send it again.") from None
             raise unavailable("The webhook cannot be stored at present; send it again.") from None
 
-    def _answer(self, body: Body, items: Sequence[Appending], kept: Sequence[Kept]) -> web.Response:
+    def _answer(
+        self, body: Body, limited: dict[int, int], items: Sequence[Appending], kept: Sequence[Kept]
+    ) -> web.Response:
         taken = iter(zip(items, kept, strict=True))
-        rows = [
-            self._refused(e) if isinstance(e, BodyError) else self._taken(*next(taken)) for e in body.elements
-        ]
+        rows = []
+        for n, element in enumerate(body.elements):
+            if isinstance(element, BodyError):
+                rows.append(self._refused(element))
+            elif n in limited:
+                rows.append(_over(element, limited[n]))
+            else:
+                rows.append(self._taken(*next(taken)))
         if not body.batch:
             return _json(rows[0])
         if rows and not items:
+            if limited:
+                raise rate_limited(max(limited.values()), "lead")
             raise Refusal(422, "batch_refused", "No element of the batch can be taken: " + rows[0]["detail"])
-        counts = dict.fromkeys(("accepted", "duplicate", "spooled", "ignored", "refused"), 0)
+        counts = dict.fromkeys(("accepted", "duplicate", "spooled", "ignored", "refused", "rate_limited"), 0)
         for row in rows:
             counts[row["status"]] += 1
         counts["duplicates"] = counts.pop("duplicate")
@@ -150,13 +181,24 @@ class WebhookDoor:
             status = "accepted" if item.known else "ignored"
         self.metrics.results[status].inc()
         lead_id = item.event.lead_id
-        log.info(_LOG_EVENTS[status], event_id=kept.event_id, lead_id=lead_id, action=item.event.action)
+        # An action we do not know is a stranger's text, so it is not logged.
+        action = item.event.action if item.known else "unknown"
+        log.info(_LOG_EVENTS[status], event_id=kept.event_id, lead_id=lead_id, action=action)
         return {"status": status, "event_id": kept.event_id, "lead_id": lead_id}
 
     def _refused(self, error: BodyError) -> dict[str, Any]:
         self.metrics.results["refused"].inc()
         log.warning("webhook.refused", code=error.code, batch=True)
         return {"status": "refused", "code": error.code, "detail": str(error)}
+
+
+def _over(element: Delivery, wait_s: int) -> dict[str, Any]:
+    log.warning("webhook.rate_limited", lead_id=element.lead_id, batch=True)
+    detail = f"More webhooks for this lead than are taken; send it again in {wait_s} s."
+    return {
+        "status": "rate_limited", "code": "rate_limited", "lead_id": element.lead_id, "detail": detail,
+        "retry_after": wait_s,
+    }  # fmt: skip
 
 
 def _json(content: Any) -> web.Response:

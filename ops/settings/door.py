@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from ops.settings.kinds import NO_SECRET
+from ops.settings.kinds import NO_SECRET, RateText
 
 
 class Door(BaseSettings):
@@ -20,6 +20,27 @@ class Door(BaseSettings):
     )
     max_body_bytes: int = Field(262_144, ge=1024, description="largest webhook body")
     read_timeout_secs: float = Field(10.0, gt=0, description="longest wait for a request body")
+    max_header_bytes: int = Field(8190, ge=1024, le=65_536, description="longest request line or header")
+    max_connections: int = Field(
+        1000, ge=1, description="open connections; beyond it idle ones are closed, then new ones get 503"
+    )
+    keepalive_secs: float = Field(
+        75.0, gt=0, description="how long a connection may wait for a (whole) request head"
+    )
+    lead_rate_limit: RateText = Field(
+        "300/minute", description="webhooks of one lead per ingress process; 0 = no limit"
+    )
+    source_rate_limit: RateText = Field(
+        "", description="requests of one source address per ingress process; empty = no limit"
+    )
+    source_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="header in which a proxy of ours names the source (Fly: Fly-Client-IP); empty = the peer",
+    )
+    max_in_flight_appends: int = Field(
+        1000, ge=1, description="webhooks being stored at once (a large one counts per 16 KiB); beyond it 503"
+    )
     trigger_wait_secs: float = Field(25.0, ge=0, description="how long /api/v1/leads/process waits")
     trigger_api_key: SecretStr = Field(NO_SECRET, description="key of /api/v1/leads/process")
     allow_open_trigger: bool = Field(default=False, description="/api/v1/leads/process without a key")

@@ -27,3 +27,9 @@ def rate_interval_s(rate: str) -> float:
     """Seconds between two calls of a checked rate text (``10/minute`` -> 6.0); 0.0 for no limit."""
     match = _RATE.fullmatch(rate)
     return _RATE_SECONDS[match[2]] / int(match[1]) if match else 0.0
+
+
+def rate_burst(rate: str) -> int:
+    """How many calls a checked rate text names (``10/minute`` -> 10); 0 for no limit."""
+    match = _RATE.fullmatch(rate)
+    return int(match[1]) if match else 0

@@ -272,9 +272,10 @@ async def test_refused_bodies(door: Door, redis_url: str, raw: bytes, status: in
 
 
 async def test_unknown_action_is_recorded_not_processed(door: Door, redis_url: str) -> None:
-    """Row 18: `ignored`: in the outcomes, not among the work."""
+    """Row 18: `ignored`: in the outcomes, not among the work, and a stranger's word is in no log."""
     with capture_logs() as logs:
         answer = await door.post(lead(action="on_paint_lead"))
+    assert "paint" not in repr(logs)
     assert answer.json["status"] == "ignored"
     assert events_of(logs) == ["webhook.ignored"]
     assert entries(redis_url) == []
@@ -289,7 +290,7 @@ async def test_batch_with_a_bad_element(door: Door, redis_url: str) -> None:
     events = answer.json.pop("events")
     assert answer.json == {
         "status": "accepted", "received": 5, "accepted": 1, "duplicates": 1,
-        "spooled": 0, "ignored": 1, "refused": 2,
+        "spooled": 0, "ignored": 1, "refused": 2, "rate_limited": 0,
     }  # fmt: skip
     assert [e["status"] for e in events] == ["accepted", "refused", "duplicate", "ignored", "refused"]
     assert [e.get("code") for e in events if "code" in e] == ["lead_id_invalid", "json_invalid"]
