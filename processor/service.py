@@ -20,6 +20,7 @@ from processor.outside import Clients, open_clients
 from processor.outside.http import BeforeCall
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
+from processor.reconcile.service import on_schedule
 from processor.send import Sender
 from processor.store import LeadStore
 from processor.work import current_work
@@ -100,5 +101,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             store = LeadStore(Keys(partition), commands, reader, settings)
             executor = build_executor(store, clients, pool, settings, codec)
             engines.append(Engine(store, executor, commands, settings, restore_lost(recovery, partition)))
+        await stack.enter_async_context(on_schedule(settings))
         log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)
         await asyncio.gather(*(engine.run(stop) for engine in engines))

@@ -175,3 +175,22 @@ def recover(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> No
         print_json(asdict(done))
     else:
         print(f"{done.events} unfinished events put back to work, {done.dedup_keys} dedup keys restored")
+
+
+@app.command(
+    epilog="Examples: [bold]c2s reconcile[/], [bold]c2s reconcile --since 7d --check[/]; with --check, exit "
+    "code 1 if something is missing."
+)
+def reconcile(
+    since: Annotated[str, typer.Option(help="Leads updated since: 30m, 24h, 7d, or a time.")] = "24h",
+    check: Annotated[bool, typer.Option("--check", help="Look only, append nothing.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Find leads at C2S whose webhook never came, and append what is missing, each once.
+
+    Asks C2S page by page within RECONCILE_SHARE of the budget; a run that was killed goes on where it was.
+    """
+    from ops.cli.reconcile import become_reconcile  # noqa: PLC0415 -- as the others
+
+    become_reconcile(since, check=check, as_json=as_json, data_dir=data_dir)

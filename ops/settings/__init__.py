@@ -19,6 +19,7 @@ from ops.settings.logs import Logs
 from ops.settings.message import Message
 from ops.settings.outside import Outside
 from ops.settings.places import Places
+from ops.settings.reconcile import Reconcile
 from ops.settings.record import Record
 from schema.errors import SettingsError
 
@@ -28,7 +29,7 @@ Role = Literal["ingress", "processor", "projector", "cli"]
 
 
 # The last base's fields come first in the table.
-class Settings(Logs, Record, Message, Outside, Engine, Door, Places):
+class Settings(Logs, Record, Message, Reconcile, Outside, Engine, Door, Places):
     """All settings of all services; each reads what it needs."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, hide_input_in_errors=True)

@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, SecretStr
 
 _RATE = re.compile(r"(\d+)/(second|minute|hour)")
 _RATE_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_AGE = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
+_AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 NO_SECRET = SecretStr("")
 
 
@@ -33,3 +35,14 @@ def rate_burst(rate: str) -> int:
     """How many calls a checked rate text names (``10/minute`` -> 10); 0 for no limit."""
     match = _RATE.fullmatch(rate)
     return int(match[1]) if match else 0
+
+
+def _seconds(value: Any) -> float:
+    match = _AGE.fullmatch(str(value).strip().lower())
+    if match is None:
+        raise ValueError("must look like 90, 90s, 15m, 1h or 1d")
+    return float(match[1]) * _AGE_SECONDS[match[2]]
+
+
+# A length of time in seconds, written with a unit (`15m`) or as plain seconds.
+Seconds = Annotated[float, BeforeValidator(_seconds)]

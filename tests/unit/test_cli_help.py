@@ -34,7 +34,8 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "migrate", "send", "stats", "doctor", "events list", "events show", "events tail"]
+    "command",
+    ["up", "migrate", "send", "stats", "doctor", "reconcile", "events list", "events show", "events tail"],
 )
 def test_every_command_shows_an_example(command: str) -> None:
     """Help comes with a command line to copy."""
