@@ -5,6 +5,7 @@ import atexit
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO, Literal
 
 import orjson
@@ -61,14 +62,14 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
     factory: structlog.typing.WrappedLogger
     if console:
         processors = [
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            partial(_with, {"service": service, "instance": instance}),
             structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()),
         ]
         factory = structlog.PrintLoggerFactory()
     else:
-        processors = [_as_json]
+        processors = [partial(_as_json, {"service": service, "instance": instance})]
         writer = LineWriter(sys.stdout.buffer)
         factory = lambda *_args: writer  # noqa: E731 -- one writer for all loggers
     structlog.configure(
@@ -77,19 +78,26 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service, instance=instance)
     # Libraries speak through the standard library; their warnings belong on the same stream. aiohttp's own
     # access log would name URLs with tokens, so it never speaks.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("aiohttp.access").disabled = True
 
 
-def _as_json(_logger: object, method: str, event: structlog.typing.EventDict) -> bytes:
+def _with(
+    process: dict[str, str], _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {**event, **process}
+
+
+def _as_json(
+    process: dict[str, str], logger: object, method: str, event: structlog.typing.EventDict
+) -> bytes:
     """All that a line needs in one step: a busy door writes thousands a second."""
     if "exc_info" in event:
-        event = dict(structlog.processors.format_exc_info(_logger, method, event))
+        event = dict(structlog.processors.format_exc_info(logger, method, event))
     line = {
-        **structlog.contextvars.get_contextvars(),
+        **process,
         **event,
         "level": method,
         "timestamp": datetime.now(UTC).isoformat(),

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import hiredis
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     BusyLoadingError,
     NoScriptError,
@@ -62,8 +62,9 @@ class _Packed:
     redis-py does so in its blocking client only.
     """
 
-    def pack_command(self, *args: Any) -> Any:
-        return HiredisRespSerializer().pack(*args)
+    def pack_command(self, *args: Any) -> list[bytes]:
+        name = args[0].encode() if isinstance(args[0], str) else args[0]
+        return [hiredis.pack_command((*name.split(), *args[1:]))]  # some names are of two words
 
 
 def _client(url: str, timeout_s: float, max_connections: int) -> Client:

@@ -6,7 +6,8 @@
   instance took up work, so idle instances cost no commands and still notice a crash in time.
 * *heartbeat*: renews the leases in work, all in one call; a lost lease cancels its work.
 * *workers*: one task per lead in work, at most ``processor_concurrency`` (and as many again for a moment,
-  when reader and ticker claim at the same time).
+  when reader and ticker claim at the same time). A lead whose end is being recorded takes no slot any more,
+  so the next is claimed meanwhile; of such there are at most as many again.
 
 Redis is authoritative throughout; losing this process at any point loses nothing but time.
 """
@@ -23,8 +24,9 @@ from ops.settings import Settings
 from ops.together import end_all, until
 from processor.executor import Executor
 from processor.store import LeadStore, is_group_gone
+from processor.wake import listen
 from processor.work import Work
-from schema.calls import Entered, Entry, Finishing
+from schema.calls import Entered, Entry, Finished, Finishing
 from schema.errors import StorageUnavailable
 
 log = structlog.get_logger()
@@ -34,6 +36,8 @@ _QUIET_S = 1.0  # a read that blocked longer than this found the instance idle
 _PAUSE_S = 0.5
 _PAUSE_MAX_S = 10.0
 _SAFETY_S = 0.05
+_SHARE = 16  # of the slots are claimed in one read, so that Redis and this process work side by side
+_LEAST_READ = 8
 
 Lost = Callable[[Sequence[str]], Awaitable[None]]
 
@@ -51,6 +55,9 @@ class Engine:
         self._settings = settings
         self._on_lost = on_lost
         self._works: dict[asyncio.Task[None], Work] = {}
+        self._ending = 0
+        self._claims: set[asyncio.Task[None]] = set()
+        self._claimed = 0
         self._slot_freed = asyncio.Event()
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
@@ -64,7 +71,8 @@ class Engine:
 
     @property
     def _free(self) -> int:
-        return max(0, self._settings.processor_concurrency - len(self._works))
+        slots = self._settings.processor_concurrency
+        return max(0, slots - self._claimed - len(self._works) + min(self._ending, slots))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish what is in work, hand back the rest, and leave the group."""
@@ -72,7 +80,7 @@ class Engine:
         loops = [
             asyncio.create_task(self._forever("reader", self._read_once)),
             asyncio.create_task(self._forever("ticker", self._tick_once)),
-            asyncio.create_task(self._listen()),
+            asyncio.create_task(listen(self._commands, self._store.keys.wake, self._look_again_in)),
         ]
         heartbeat = asyncio.create_task(self._forever("heartbeat", self._heartbeat_once))
         waiter = asyncio.create_task(stop.wait())
@@ -82,6 +90,7 @@ class Engine:
             self._stopping = True
             self._store.take_next = False
             await end_all({*loops, waiter})
+            await asyncio.gather(*self._claims)
             await self._drain()
             await end_all({heartbeat})
         for task in (*loops, heartbeat):
@@ -95,9 +104,24 @@ class Engine:
             self._slot_freed.clear()
             await self._slot_freed.wait()
         asked = time.monotonic()
-        entries = await self._store.read(self._free, self._settings.block_secs)
+        most = min(self._free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
+        entries = await self._store.read(most, self._settings.block_secs)
         if entries:
-            await self.take(entries, wake=time.monotonic() - asked > _QUIET_S)
+            self._claimed += len(entries)
+            task = asyncio.create_task(self._claim(entries, wake=time.monotonic() - asked > _QUIET_S))
+            self._claims.add(task)
+            task.add_done_callback(self._claims.discard)
+
+    async def _claim(self, entries: Sequence[Entry], *, wake: bool) -> None:
+        """Enter what was read, while the reader reads on; what cannot be entered is left to the ticker."""
+        try:
+            await self.take(entries, wake=wake)
+        except (StorageUnavailable, ResponseError) as error:
+            log.warning("redis.unavailable", loop="claim", entries=len(entries), kind=type(error).__name__)
+            self._look_again_in(self._settings.reclaim_idle_secs)
+        finally:
+            self._claimed -= len(entries)
+            self._slot_freed.set()
 
     async def _tick_once(self) -> None:
         while (left := self._tick_at - time.monotonic()) > 0:
@@ -127,23 +151,6 @@ class Engine:
         if at < self._tick_at:
             self._tick_at = at
             self._tick_changed.set()
-
-    async def _listen(self) -> None:
-        """Hear from other instances that there is work in flight; a lost connection is renewed."""
-        while True:
-            try:
-                async with self._commands.pubsub() as channel:
-                    await channel.subscribe(self._store.keys.wake)
-                    self._look_again_in(0)
-                    while True:
-                        message = await channel.get_message(ignore_subscribe_messages=True, timeout=None)
-                        if message is not None:
-                            self._look_again_in(_SAFETY_S)
-            except (OSError, StorageUnavailable, ResponseError, asyncio.IncompleteReadError) as error:
-                log.debug("wake.lost", kind=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 -- redis-py raises its own kinds; the net is _IDLE_TICK_S
-                log.debug("wake.lost", kind=type(error).__name__)
-            await asyncio.sleep(_PAUSE_MAX_S)
 
     async def take(self, entries: Sequence[Entry], *, wake: bool) -> None:
         """Enter claimed entries and start those whose lead is free."""
@@ -189,7 +196,10 @@ class Engine:
             log.error("work.broken", kind=type(error).__name__, error=str(error))
 
     async def _work(self, work: Work) -> None:
-        done = await self._executor.execute(work)
+        item = await self._executor.attempt(work)
+        if item is None:
+            return
+        done = await self._finish(work, item)
         if done is None:
             return
         if done.lost:
@@ -199,6 +209,15 @@ class Engine:
             entries = await self._store.decoded([done.next])
             if entries:
                 await self.take(entries, wake=False)
+
+    async def _finish(self, work: Work, item: Finishing) -> Finished | None:
+        """Record the end; the slot is free meanwhile."""
+        self._ending += 1
+        self._slot_freed.set()
+        try:
+            return await self._executor.finish(work, item)
+        finally:
+            self._ending -= 1
 
     # -- heartbeat
 
@@ -229,7 +248,7 @@ class Engine:
         await asyncio.gather(*late, return_exceptions=True)
         for work in late.values():
             item = Finishing(work.entry, work.lease, None, clean=not work.sending)
-            await self._executor.finish(item, log.bind(event_id=work.event.event_id))
+            await self._executor.finish(work, item)
         if late:
             log.info("shutdown.handed_back", leads=len(late))
         try:

@@ -1,4 +1,4 @@
-"""Execute: one attempt from its lease to its end. Recording the end is shielded.
+"""Execute: one attempt from its lease to its end, and the recording of that end, which is shielded.
 
 The lease's heartbeat is the engine's business; when it is lost, the engine cancels this work and nothing is
 written: the new owner decides.
@@ -35,16 +35,15 @@ class Executor:
     policy: BackoffPolicy
     rng: random.Random
 
-    async def execute(self, work: Work) -> Finished | None:
-        """Run the attempt and record its end; None where the lease was lost on the way."""
+    async def attempt(self, work: Work) -> Finishing | None:
+        """Run the attempt; how it is to end, or None where the lease was lost on the way."""
         current_work.set(work)
-        bound = log.bind(event_id=work.event.event_id, lead_id=work.event.lead_id, attempt=work.attempt)
+        bound = _bound(work)
         try:
-            item = await self._attempt(work, bound)
+            return await self._attempt(work, bound)
         except LeaseLost as lost:
             bound.warning("lease.lost", step=work.step, error=str(lost))
             return None
-        return await self.finish(item, bound)
 
     async def _attempt(self, work: Work, bound: structlog.typing.FilteringBoundLogger) -> Finishing:
         try:
@@ -71,8 +70,12 @@ class Executor:
             bound.info("lead.processed", result=result.name, calls=dict(work.calls), ms=work.timings_ms)
         return item
 
-    async def finish(self, item: Finishing, bound: structlog.typing.FilteringBoundLogger) -> Finished | None:
-        """Record the end, trying again while Redis is away: the fence makes a repeat harmless."""
+    async def finish(self, work: Work, item: Finishing) -> Finished | None:
+        """Record the end, trying again while Redis is away: the fence makes a repeat harmless.
+
+        None where the lease was lost, or Redis stayed away: the entry will be taken over.
+        """
+        bound = _bound(work)
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
                 done = await asyncio.shield(self.store.finish(item))
@@ -87,6 +90,13 @@ class Executor:
                 return None
             return done
         return None
+
+
+def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:
+    bound: structlog.typing.FilteringBoundLogger = log.bind(
+        event_id=work.event.event_id, lead_id=work.event.lead_id, attempt=work.attempt
+    )
+    return bound
 
 
 def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, error: Exception) -> None:

@@ -46,6 +46,7 @@ def append(
     keys: Keys, items: Sequence[Appending], *, dedup_ttl_s: int, instance: str, again: bool = False
 ) -> ScriptCall:
     """Accept webhooks; ``again`` says that an earlier call with these items may have succeeded."""
+    names = [keys.webhooks, keys.outcomes]
     args = [str(dedup_ttl_s), instance, "1" if again else "0"]
     for item in items:
         e = item.event
@@ -53,7 +54,7 @@ def append(
         received = to_text(e.received_at)
         args += [kind, e.event_id, e.lead_id, e.action, e.version, e.source, received]
         args += [e.traceparent, e.payload]
-    names = [keys.webhooks, keys.outcomes, *(keys.dedup(i.dedup_key) for i in items)]
+        names += [keys.dedup(item.dedup_key), keys.queue(e.lead_id)]
     return ScriptCall(script("append"), names, args)
 
 
@@ -275,6 +276,7 @@ def replay(
 ) -> ScriptCall:
     """Put an event back to work under its own id; the reply is the new entry id."""
     names = [keys.webhooks, keys.outcomes, keys.fence, keys.steps(event.event_id), keys.dedup(dedup_key)]
+    names += [keys.queue(event.lead_id)]
     args = [str(dedup_ttl_s), str(steps_ttl_s), instance, reason, event.event_id, event.lead_id, event.action]
     args += [event.version, event.source, to_text(event.received_at), event.traceparent, event.payload]
     return ScriptCall(script("replay"), names, args)

@@ -191,17 +191,23 @@ _CLASSES: dict[str, tuple[type[Event], dict[str, Callable[[str], Any]]]] = {
 }
 
 
+# Of each class: the names of its fields, and whether an empty text is left out.
+_FIELDS: dict[type[Event], tuple[tuple[str, bool], ...]] = {
+    cls: tuple((f.name, f.default == "") for f in fields(cls)) for cls in _ALL
+}
+
+
 def encode(event: Event) -> dict[str, str]:
     """The event as flat text fields, in declaration order; empty optional fields are left out.
 
     ``at`` is left out too where it is None: the appending script stamps it with Redis time.
     """
     flat: dict[str, str] = {} if isinstance(event, WebhookAccepted) else {"type": event.type}
-    for field in fields(event):
-        value = getattr(event, field.name)
-        if value is None or (value == "" and field.default == ""):
+    for name, optional in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value is None or (optional and value == ""):
             continue
-        flat[field.name] = to_text(value) if isinstance(value, datetime) else str(value)
+        flat[name] = to_text(value) if isinstance(value, datetime) else str(value)
     return flat
 
 

@@ -64,3 +64,22 @@ local function body_of(stream, entry_id)
   local rows = redis.call('XRANGE', stream, entry_id, entry_id)
   return rows[1] and rows[1][2] or false
 end
+
+-- Whether an entry is in the stream and no reader has been given it yet. It is in its lead's queue since it was
+-- appended, so what came after it, read sooner by another instance, waits for it.
+local function is_unread(stream, group, entry_id)
+  local last = '0-0'
+  for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local name, delivered
+    for i = 1, #row, 2 do
+      if row[i] == 'name' then name = row[i + 1] end
+      if row[i] == 'last-delivered-id' then delivered = row[i + 1] end
+    end
+    if name == group then last = delivered end
+  end
+  local ms, seq = string.match(entry_id, '^(%d+)-(%d+)$')
+  local last_ms, last_seq = string.match(last, '^(%d+)-(%d+)$')
+  ms, seq, last_ms, last_seq = tonumber(ms), tonumber(seq), tonumber(last_ms), tonumber(last_seq)
+  local later = ms > last_ms or (ms == last_ms and seq > last_seq)
+  return later and body_of(stream, entry_id) ~= false
+end

@@ -1,10 +1,11 @@
--- append: accept webhooks. Dedup key and stream entry together, never one without the other.
+-- append: accept webhooks. Dedup key, stream entry and the entry's place in its lead's queue together, never one
+-- without the others.
 --
 -- The entry is written before the dedup key: were the second write ever to fail, the webhook would be taken
 -- twice (the event id shows it), not lost. A first write over `maxmemory` is refused before anything is
 -- written, so the door can put the whole batch into its spool.
 --
--- KEYS  webhooks, outcomes, then one dedup key per item
+-- KEYS  webhooks, outcomes, then per item: dedup key, queue of its lead
 -- ARGV  dedup TTL (s), instance, 1 if this batch may have been appended before (its reply was lost), then
 --       per item: kind (accept|ignore), event_id, lead_id, action, version, source, received_at, traceparent,
 --       payload
@@ -27,12 +28,12 @@ local function stored_before(stream, event_id, received_at)
 end
 
 local replies = {}
-for n = 1, #KEYS - 2 do
+for n = 1, (#KEYS - 2) / 2 do
   local at = 3 + (n - 1) * WIDTH
   local kind, event_id, lead_id, action, version, source, received_at, traceparent, payload =
     ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9]
-  local dedup = KEYS[2 + n]
+  local dedup, queue = KEYS[1 + n * 2], KEYS[2 + n * 2]
   local first = redis.call('GET', dedup)
   if not first then
     local id
@@ -44,6 +45,7 @@ for n = 1, #KEYS - 2 do
       id = redis.call('XADD', webhooks, '*', 'event_id', event_id, 'lead_id', lead_id, 'action', action,
         'version', version, 'source', source, 'received_at', received_at, 'traceparent', traceparent,
         'payload', payload)
+      redis.call('ZADD', queue, score_of(id), id)
     end
     redis.call('SET', dedup, event_id, 'EX', ttl)
     replies[n] = {1, event_id, id}

@@ -1,9 +1,10 @@
 -- enter: an instance that has entries in its pending entries list asks to work on them.
 --
--- An entry joins its lead's queue. If it is the oldest there, its retry (if any) is due and nobody holds the
--- lead, the instance gets the lease with a new fence and the attempt is counted -- before any work, so that an
--- entry which kills its process is counted too. Whoever asks for an entry that is not (or no longer) its own
--- gets nothing: it may have been reclaimed and finished while the asker slept.
+-- An entry is in its lead's queue since it was appended (it joins here where that was lost). If it is the oldest
+-- there, whether others were read or not, its retry (if any) is due and nobody holds the lead, the instance gets
+-- the lease with a new fence and the attempt is counted -- before any work, so that an entry which kills its
+-- process is counted too. Whoever asks for an entry that is not (or no longer) its own gets nothing: it may have
+-- been reclaimed and finished while the asker slept.
 --
 -- KEYS  webhooks, outcomes, retries, fence, then per entry: lease, queue, steps
 -- ARGV  group, instance, lease TTL (ms), steps TTL (s), wake channel or '', then per entry: entry_id,
@@ -18,11 +19,11 @@ local webhooks, outcomes, retries, fences = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, instance, lease_ms, steps_s, wake = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local WIDTH = 5
 
--- The oldest entry of a queue that is still pending; entries acked behind our back are swept out.
+-- The oldest entry of a queue that is not over; entries acked or deleted behind our back are swept out.
 local function head_of(queue)
   while true do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not head or owner_of(webhooks, group, head) then return head end
+    if not head or owner_of(webhooks, group, head) or is_unread(webhooks, group, head) then return head end
     redis.call('ZREM', queue, head)
   end
 end

@@ -45,6 +45,7 @@ local function next_entry(queue)
       redis.call('XCLAIM', webhooks, group, instance, 0, id, 'JUSTID')
       return id, body, lost
     end
+    if is_unread(webhooks, group, id) then return '', {}, lost end
     if not body then lost[#lost + 1] = id end
     redis.call('ZREM', queue, id)
   end

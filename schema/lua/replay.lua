@@ -3,14 +3,15 @@
 -- Its steps stay (look-ups are not paid twice, a send intent is remembered) but the attempt count starts anew,
 -- and the next attempt reads the lead before it sends: a replay can never message twice.
 --
--- KEYS  webhooks, outcomes, fence, steps, dedup
+-- KEYS  webhooks, outcomes, fence, steps, dedup, queue of its lead
 -- ARGV  dedup TTL (s), steps TTL (s), instance, reason, event_id, lead_id, action, version, source,
 --       received_at, traceparent, payload
 -- reply the new entry id
-local webhooks, outcomes, fences, steps, dedup = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local webhooks, outcomes, fences, steps, dedup, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local fence = next_fence(fences)
 local id = redis.call('XADD', webhooks, '*', 'event_id', ARGV[5], 'lead_id', ARGV[6], 'action', ARGV[7],
   'version', ARGV[8], 'source', ARGV[9], 'received_at', ARGV[10], 'traceparent', ARGV[11], 'payload', ARGV[12])
+redis.call('ZADD', queue, score_of(id), id)
 redis.call('XADD', outcomes, '*', 'type', 'event_replayed', 'event_id', ARGV[5], 'lead_id', ARGV[6],
   'action', ARGV[7], 'received_at', ARGV[10], 'at', iso_now(), 'attempt', '0', 'fence', fence,
   'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4])

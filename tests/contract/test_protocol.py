@@ -165,6 +165,33 @@ async def test_one_entry_of_a_lead_at_a_time_in_order(client):
     assert second.lease.fence > entered.lease.fence
 
 
+async def test_an_entry_read_later_but_entered_sooner_does_not_overtake(client):
+    """Two instances read a lead's entries; the second asks first and waits, for the append set the order."""
+    await accept(client, webhook("L1"), webhook("L1", "v1", UPDATE))
+    [one] = await read(client, "p1", count=1)
+    [two] = await read(client, "p2", count=1)
+    assert [e.state for e in await enter(client, "p2", [two])] == ["wait"]
+    [entered] = await enter(client, "p1", [one])
+    assert entered.state == "run"
+    [finished] = await finish(client, "p1", done(one, entered))
+    assert finished.next is not None
+    assert finished.next[0] == two.entry_id
+
+
+async def test_an_entry_that_nobody_has_read_keeps_its_place(client):
+    """A finish leaves the lead's next entry, not yet read, to its reader; a deleted one is swept out."""
+    await accept(client, webhook("L1"), webhook("L1", "v1", UPDATE), webhook("L1", "v2", UPDATE))
+    [one] = await read(client, "p1", count=1)
+    [entered] = await enter(client, "p1", [one])
+    [finished] = await finish(client, "p1", done(one, entered))
+    assert (finished.next, finished.lost) == (None, ())
+    assert await client.zcard(KEYS.queue("L1")) == 2
+    [row, _] = await client.xrange(KEYS.webhooks, min=f"({one.entry_id}")
+    await client.xdel(KEYS.webhooks, row[0])
+    [three] = await read(client, "p1")
+    assert [e.state for e in await enter(client, "p1", [three])] == ["run"]
+
+
 async def test_a_lead_in_work_elsewhere_is_busy(client):
     """An entry reclaimed while the lead's lease still lives does not run."""
     await accept(client, webhook("L1"))

@@ -47,7 +47,6 @@ def test_a_json_line_names_service_level_time_and_event(capfdbinary):
         (line,) = capfdbinary.readouterr().out.splitlines()
     finally:
         structlog.configure(**before)
-        structlog.contextvars.clear_contextvars()
     said = orjson.loads(line)
     assert said.pop("timestamp").endswith("+00:00")
     assert said == {
