@@ -40,6 +40,12 @@ bench: $(STAMP) ## the door beside a bare handler, interleaved (ARGS="--rounds 5
 chaos: $(STAMP) ## kill everything for a while and check the promises (ARGS="--seed 7 --minutes 10 --leads 700")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
+# The fuzzer is installed only when asked for: it has wheels for few machines.
+.PHONY: fuzz
+fuzz: $(STAMP) ## fuzz what strangers reach first: bodies and headers (ARGS="--minutes 10")
+	@$(UV) --require-hashes -r requirements/fuzz.lock || $(PIP) --require-hashes -r requirements/fuzz.lock
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## formatter, linters, types, import layers, shell scripts, spelling
 	@$(BIN)/ruff format --check .
@@ -60,5 +66,7 @@ lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command "make lock" --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --custom-compile-command "make lock" --extra fuzz -c requirements/runtime.lock pyproject.toml -o requirements/fuzz.lock
 	@echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command "make lock" - -o requirements/bootstrap.lock

@@ -7,11 +7,16 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
+
+# Timings are no result of ours: a busy machine must not fail a property.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

@@ -48,12 +48,18 @@ SHAPES = [
     ),
     (
         "data",
-        '{"hook_action": "on_create_lead", "data": {"id": ID, "attributes": {}}, "timestamp": TIME}',
+        (
+            '{"hook_action": "on_create_lead", "data": {"type": "lead", "id": ID, "attributes": {}},'
+            ' "timestamp": TIME}'
+        ),
         "on_create_lead",
     ),
     (
         "lead",
-        '{"hook_action": "on_close_lead", "lead": {"id": ID, "attributes": {"updated_at": TIME}}}',
+        (
+            '{"hook_action": "on_close_lead",'
+            ' "lead": {"id": ID, "internal_id": 42, "attributes": {"updated_at": TIME}}}'
+        ),
         "on_close_lead",
     ),
     ("get", '{"data": {"id": ID, "attributes": {"updated_at": TIME}}}', "on_update_lead"),
@@ -76,6 +82,19 @@ def test_every_shape_time_and_id(
     # The message's own time stands at the top only; a lead's updated_at is its age.
     expected = datetime.fromisoformat(utc) if '"timestamp"' in text else None
     assert body.timestamp == expected
+
+
+@pytest.mark.parametrize(("id_text", "lead_id"), IDS, ids=[i for _, i in IDS])
+@pytest.mark.parametrize(("time_text", "utc"), TIMES, ids=[t for t, _ in TIMES])
+def test_a_batch_of_every_shape(id_text: str, lead_id: str, time_text: str, utc: str) -> None:
+    """In a batch each shape is what it is alone; only the message's time is nobody's."""
+    texts = [template.replace("ID", id_text).replace("TIME", time_text) for _, template, _ in SHAPES]
+    body = parse_body(f"[ {' ,'.join(texts)}]".encode())
+    actions = [action for _, _, action in SHAPES]
+    assert body.elements == tuple(
+        Delivery(lead_id, action, utc, text) for action, text in zip(actions, texts, strict=True)
+    )
+    assert (body.batch, body.timestamp) == (True, None)
 
 
 @pytest.mark.parametrize(
