@@ -1,0 +1,117 @@
+"""The register of faults: each row of the table of faults, its log lines, and the tests that show it.
+
+Find a row by its number, then run its tests: ``pytest tests/<file>::<test>``. `unit/test_fault_rows.py`
+checks that every test exists and that every log line is one the code writes.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        case: the fault, in a few words.
+        events: names of log lines it leads to.
+        tests: ``<file below tests>::<test>``.
+    """
+
+    case: str
+    events: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+DOOR = "integration/test_ingress_webhooks.py"
+SPOOL = "integration/test_ingress_spool.py"
+ENGINE = "integration/test_engine.py"
+OUTSIDE = "integration/test_outside_clients.py"
+PROTOCOL = "contract/test_protocol.py"
+
+ROWS: dict[int, Row] = {
+    1: Row(
+        "valid signed webhook",
+        ("webhook.accepted",),
+        (f"{DOOR}::test_accepted_webhook_is_one_readable_entry",),
+    ),
+    2: Row(
+        "the same again",
+        ("webhook.duplicate",),
+        (
+            f"{DOOR}::test_repeats_are_duplicates_of_the_first",
+            f"{DOOR}::test_a_restarted_door_knows_duplicates",
+            f"{DOOR}::test_of_many_identical_posts_one_is_accepted",
+        ),
+    ),
+    3: Row(
+        "the same create or close again, other body",
+        ("webhook.duplicate",),
+        (
+            f"{DOOR}::test_repeats_are_duplicates_of_the_first",
+            "integration/test_projector.py::test_a_repeat_before_its_webhook_makes_the_row",
+        ),
+    ),
+    21: Row(
+        "Redis down, Postgres up",
+        ("webhook.spooled", "redis.away"),
+        (
+            f"{SPOOL}::test_redis_away_and_back",
+            f"{SPOOL}::test_many_at_once_while_redis_goes",
+            f"{SPOOL}::test_spool_left_by_an_earlier_run",
+        ),
+    ),
+    22: Row("both down", ("webhook.unavailable",), (f"{SPOOL}::test_both_away",)),
+    23: Row(
+        "reply of the append lost",
+        ("append.retried",),
+        (f"{PROTOCOL}::test_append_whose_reply_was_lost_is_not_repeated",),
+    ),
+    24: Row(
+        "Redis out of memory, MISCONF, read-only replica",
+        ("redis.refused",),
+        (f"{SPOOL}::test_redis_refuses_to_write",),
+    ),
+    25: Row(
+        "Redis restarted; stream or group deleted under a blocked reader",
+        ("stream.recreated",),
+        (f"{ENGINE}::test_a_vanished_group_is_recreated",),
+    ),
+    27: Row(
+        "processor stopped past its lease, then continued",
+        ("lease.lost",),
+        (f"{PROTOCOL}::test_an_ex_owner_changes_nothing",),
+    ),
+    28: Row(
+        "SIGTERM under load",
+        ("shutdown.drained",),
+        ("integration/test_ingress_process.py::test_stopped_under_load",),
+    ),
+    33: Row(
+        "Work API answers nonsense",
+        ("enrichment.malformed",),
+        (
+            f"{OUTSIDE}::test_enrichment_that_makes_no_sense_is_no_data",
+            f"{OUTSIDE}::test_an_oversized_answer_is_hung_up_on",
+        ),
+    ),
+    34: Row(
+        "poison entry",
+        ("lead.dead_lettered",),
+        (f"{ENGINE}::test_attempts_end_in_a_dead_letter",),
+    ),
+    36: Row(
+        "projector killed mid-batch; two projectors",
+        (),
+        (
+            "integration/test_projector.py::test_a_failure_inside_the_transaction_leaves_nothing",
+            "integration/test_projector.py::test_a_second_projector_cannot_advance_from_the_same_place",
+            "integration/test_projector_service.py::test_one_projects_the_other_stands_by_and_takes_over",
+            "acceptance/test_crash_points.py::test_a_crash_at_any_point_loses_nothing_and_repeats_nothing",
+        ),
+    ),
+    37: Row(
+        "pending entry trimmed or deleted by hand",
+        ("stream.pending_lost",),
+        (f"{ENGINE}::test_a_pending_entry_deleted_by_hand_is_restored",),
+    ),
+}
