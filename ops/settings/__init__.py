@@ -21,6 +21,7 @@ from ops.settings.outside import Outside
 from ops.settings.places import Places
 from ops.settings.reconcile import Reconcile
 from ops.settings.record import Record
+from ops.settings.subscription import Subscription
 from schema.errors import SettingsError
 
 __all__ = ["NO_SECRET", "Role", "Settings", "load_settings", "rate_interval_s"]
@@ -29,7 +30,7 @@ Role = Literal["ingress", "processor", "projector", "cli"]
 
 
 # The last base's fields come first in the table.
-class Settings(Logs, Record, Message, Reconcile, Outside, Engine, Door, Places):
+class Settings(Logs, Record, Message, Reconcile, Subscription, Outside, Engine, Door, Places):
     """All settings of all services; each reads what it needs."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, hide_input_in_errors=True)

@@ -102,26 +102,28 @@ class C2SClient(OutsideClient):
         raise self._malformed("company", "the answer holds no company")
 
     async def subscribe(
-        self, hook_url: str, action: str, secret: str, *, path: str = "/integration/leads/subscribe"
+        self,
+        hook_url: str,
+        action: str,
+        secret: str = "",
+        *,
+        path: str = "/integration/leads/subscribe",
+        method: str = "POST",
     ) -> None:
         """Have an action's webhooks sent to ``hook_url``; an earlier URL of this token is dropped by C2S.
 
         Both documented spellings are sent. Repeating it changes nothing.
         """
-        body = {
-            "hook_url": hook_url,
-            "hook_action": action,
-            "url": hook_url,
-            "action": action,
-            "secret": secret,
-        }
-        await self.send(Request(call="subscribe", method="POST", path=path, body=body))
+        body = {"hook_url": hook_url, "hook_action": action, "url": hook_url, "action": action}
+        if secret:
+            body["secret"] = secret
+        await self.send(Request(call="subscribe", method=method, path=path, body=body))
 
     async def unsubscribe(
-        self, action: str, *, path: str = "/integration/api/unsubscribe", method: str = "POST"
+        self, action: str = "", *, path: str = "/integration/api/unsubscribe", method: str = "POST"
     ) -> None:
-        """Stop an action's webhooks (the seed has ``DELETE /integration/leads/subscribe``)."""
-        body = {"hook_action": action, "action": action}
+        """Stop an action's webhooks, or all (the seed has ``DELETE /integration/leads/subscribe``)."""
+        body = {"hook_action": action, "action": action} if action else None
         await self.send(Request(call="unsubscribe", method=method, path=path, body=body))
 
     def _malformed(self, call: str, what: str) -> Malformed:

@@ -1,4 +1,4 @@
-"""`c2s reconcile`: from the command line to the processor's engine (`python -m processor.reconcile`)."""
+"""Commands whose engine is the processor's: this process becomes it, for the system that is meant."""
 
 import os
 import sys
