@@ -11,27 +11,52 @@ import orjson
 import structlog
 
 from projections.batch import Fact, columns, events
+from projections.model import Table
 from schema.codec import PayloadCodec
 from schema.errors import CodecError
 from schema.events import LeadProcessed
 
 log = structlog.get_logger()
 
+TABLES = (
+    Table(
+        "people",
+        key=("cpf",),
+        older="t.found_at < $1 + INTERVAL '1 day'",
+        personal=frozenset({"cpf", "name", "profile"}),
+        compared="SELECT cpf, name, profile, found_at, updated_at FROM {schema}.people",
+    ),
+    Table(
+        "lead_people",
+        key=("lead_id", "cpf"),
+        older="t.person_id IN (SELECT id FROM people) AND t.updated_at < $1 + INTERVAL '1 day'",
+        personal=frozenset({"cpf"}),
+        compared="SELECT l.lead_id, p.cpf, l.contact_kind, l.event_id, l.updated_at"
+        " FROM {schema}.lead_people l JOIN {schema}.people p ON p.id = l.person_id",
+    ),
+)
+
+# The newest finding counts; an older one that comes late (another partition's) fills gaps only.
 _PEOPLE = """
-INSERT INTO people AS p (cpf, name, profile, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
-ON CONFLICT (cpf) DO UPDATE SET name = coalesce(excluded.name, p.name),
-    profile = coalesce(excluded.profile, p.profile), updated_at = excluded.updated_at
-WHERE excluded.updated_at >= p.updated_at
+INSERT INTO people AS p (cpf, name, profile, found_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+ON CONFLICT (cpf) DO UPDATE SET
+    name = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.name, p.name)
+                ELSE coalesce(p.name, excluded.name) END,
+    profile = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.profile, p.profile)
+                   ELSE coalesce(p.profile, excluded.profile) END,
+    found_at = least(p.found_at, excluded.found_at), updated_at = greatest(p.updated_at, excluded.updated_at)
 """
 
 _LEAD_PEOPLE = """
-INSERT INTO lead_people (lead_id, person_id, contact_kind, event_id)
-SELECT x.lead_id, p.id, x.contact_kind, x.event_id
-FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) AS x(lead_id, cpf, contact_kind, event_id)
+INSERT INTO lead_people AS l (lead_id, person_id, contact_kind, event_id, updated_at)
+SELECT x.lead_id, p.id, x.contact_kind, x.event_id, x.updated_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[])
+    AS x(lead_id, cpf, contact_kind, event_id, updated_at)
 JOIN people p USING (cpf)
-ON CONFLICT (lead_id, person_id)
-DO UPDATE SET contact_kind = excluded.contact_kind, event_id = excluded.event_id
+ON CONFLICT (lead_id, person_id) DO UPDATE SET contact_kind = excluded.contact_kind,
+    event_id = excluded.event_id, updated_at = excluded.updated_at
+WHERE excluded.updated_at >= l.updated_at
 """
 
 
@@ -51,15 +76,22 @@ class PeopleProjection:
 
     async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         """Bring both tables up to date with a batch."""
-        people: dict[str, tuple[str | None, str | None, datetime]] = {}
-        links: dict[tuple[str, str], tuple[str, UUID]] = {}
+        people: dict[str, tuple[str | None, str | None, datetime, datetime]] = {}
+        links: dict[tuple[str, str], tuple[str, UUID, datetime]] = {}
         for fact, event in events(facts):
             if not isinstance(event, LeadProcessed):
                 continue
             for person in self._found(event):
-                name, profile, _ = people.get(person.cpf, (None, None, None))
-                people[person.cpf] = (person.name or name, person.profile or profile, fact.at)
-                links[event.lead_id, person.cpf] = (person.contact_kind, UUID(event.event_id))
+                name, profile, first, last = people.get(person.cpf, (None, None, fact.at, fact.at))
+                if fact.at >= last:
+                    name, profile = person.name or name, person.profile or profile
+                else:
+                    name, profile = name or person.name, profile or person.profile
+                people[person.cpf] = (name, profile, min(first, fact.at), max(last, fact.at))
+                link = (person.contact_kind, UUID(event.event_id), fact.at)
+                known = links.setdefault((event.lead_id, person.cpf), link)
+                if known[2] <= fact.at:
+                    links[event.lead_id, person.cpf] = link
         if people:
             # In one order everywhere, so that two writers could never deadlock.
             await conn.execute(_PEOPLE, *columns([(cpf, *people[cpf]) for cpf in sorted(people)]))

@@ -3,7 +3,7 @@
 Postgres is authoritative on how far it came: a crash anywhere repeats reading, never writing.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -12,18 +12,17 @@ from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
 from ops.redis import translated as redis_translated
-from projections import archive, checkpoint, trail, webhook_events
+from projections import archive, checkpoint
 from projections.batch import Fact, Position, StreamName, fact_of
-from projections.people import PeopleProjection
+from projections.model import Apply
+from projections.models import models
 from schema.codec import PayloadCodec
 from schema.keys import Keys
 
-Apply = Callable[[asyncpg.Connection, Sequence[Fact]], Awaitable[None]]
-
 
 def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
-    """Everything that a batch is written to, in order."""
-    return archive.apply, webhook_events.apply, trail.apply, PeopleProjection(codec).apply
+    """Everything that a batch is written to, in order: the archive first (see `projections.rebuild`)."""
+    return archive.apply, *(model.apply for model in models(codec))
 
 
 class Projector:

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from projections.batch import Fact, columns, events
+from projections.model import Table
 from schema.events import (
     AttemptFailed,
     EventIgnored,
@@ -20,6 +21,28 @@ from schema.events import (
     WebhookDuplicated,
 )
 from schema.status import STATUS_AFTER
+
+_OF_AN_OLD_EVENT = "t.event_id IN (SELECT id FROM webhook_events)"
+TABLES = (
+    Table(
+        "attempts",
+        key=("event_id", "fence"),
+        older=f"{_OF_AN_OLD_EVENT} OR coalesce(t.started_at, t.ended_at) < $1 + INTERVAL '1 day'",
+    ),
+    Table(
+        "webhook_duplicates",
+        key=("partition", "entry_id"),
+        # All of an old event's, so that its count stands: a row that is there already counts no more.
+        older=f"{_OF_AN_OLD_EVENT} OR t.received_at < $1 + INTERVAL '1 day'",
+        personal=frozenset({"payload"}),
+    ),
+    Table("lead_state", key=("lead_id",), older="t.updated_at < $1 + INTERVAL '1 day'"),
+    Table(
+        "dead_letters",
+        key=("event_id",),
+        older=f"{_OF_AN_OLD_EVENT} OR t.dead_at < $1 + INTERVAL '1 day'",
+    ),
+)
 
 _ENDINGS = (AttemptFailed, LeadProcessed, LeadDeadLettered, EventIgnored)
 _LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)

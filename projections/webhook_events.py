@@ -9,9 +9,20 @@ import orjson
 import structlog
 
 from projections.batch import Fact, columns
+from projections.model import Table
 from projections.rows import Row, fold
 
 log = structlog.get_logger()
+
+TABLES = (
+    Table(
+        "webhook_events",
+        key=("id",),
+        # A day more than needed: the door's clock is not the stream's.
+        older="t.received_at < $1 + INTERVAL '1 day'",
+        personal=frozenset({"raw_payload", "message"}),
+    ),
+)
 
 # What jsonb answers to JSON that it cannot hold: lone surrogates, numbers beyond numeric, too much.
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
