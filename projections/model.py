@@ -21,9 +21,9 @@ class Table:
 
     Attributes:
         key: the columns that name a row, whatever surrogate keys it has.
-        older: SQL condition on ``t``: the row may depend on facts that the archive lost by retention, all of
-            them older than ``$1``. A rebuild copies such rows before it applies what the archive still has.
-            It may name tables of the read models before this one, which then hold their copied rows.
+        older: SQL condition on ``t``: the row may depend on facts older than ``$1::timestamptz``, which the
+            archive lost by retention. A rebuild copies such rows before it applies what the archive still
+            has. It may name tables of the read models before this one, which then hold their copied rows.
         personal: columns whose values no report may show.
         compared: the rows as a rebuild compares them, as a SELECT whose tables are written ``{schema}.name``;
             empty: the table as it stands.

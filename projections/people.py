@@ -22,14 +22,14 @@ TABLES = (
     Table(
         "people",
         key=("cpf",),
-        older="t.found_at < $1 + INTERVAL '1 day'",
+        older="t.found_at < $1::timestamptz",
         personal=frozenset({"cpf", "name", "profile"}),
         compared="SELECT cpf, name, profile, found_at, updated_at FROM {schema}.people",
     ),
     Table(
         "lead_people",
         key=("lead_id", "cpf"),
-        older="t.person_id IN (SELECT id FROM people) AND t.updated_at < $1 + INTERVAL '1 day'",
+        older="t.person_id IN (SELECT id FROM people) AND t.updated_at < $1::timestamptz",
         personal=frozenset({"cpf"}),
         compared="SELECT l.lead_id, p.cpf, l.contact_kind, l.event_id, l.updated_at"
         " FROM {schema}.lead_people l JOIN {schema}.people p ON p.id = l.person_id",

@@ -27,20 +27,20 @@ TABLES = (
     Table(
         "attempts",
         key=("event_id", "fence"),
-        older=f"{_OF_AN_OLD_EVENT} OR coalesce(t.started_at, t.ended_at) < $1 + INTERVAL '1 day'",
+        older=f"{_OF_AN_OLD_EVENT} OR coalesce(t.started_at, t.ended_at) < $1::timestamptz",
     ),
     Table(
         "webhook_duplicates",
         key=("partition", "entry_id"),
         # All of an old event's, so that its count stands: a row that is there already counts no more.
-        older=f"{_OF_AN_OLD_EVENT} OR t.received_at < $1 + INTERVAL '1 day'",
+        older=f"{_OF_AN_OLD_EVENT} OR t.received_at < $1::timestamptz",
         personal=frozenset({"payload"}),
     ),
-    Table("lead_state", key=("lead_id",), older="t.updated_at < $1 + INTERVAL '1 day'"),
+    Table("lead_state", key=("lead_id",), older="t.updated_at < $1::timestamptz"),
     Table(
         "dead_letters",
         key=("event_id",),
-        older=f"{_OF_AN_OLD_EVENT} OR t.dead_at < $1 + INTERVAL '1 day'",
+        older=f"{_OF_AN_OLD_EVENT} OR t.dead_at < $1::timestamptz",
     ),
 )
 

@@ -18,8 +18,7 @@ TABLES = (
     Table(
         "webhook_events",
         key=("id",),
-        # A day more than needed: the door's clock is not the stream's.
-        older="t.received_at < $1 + INTERVAL '1 day'",
+        older="t.received_at < $1::timestamptz",
         personal=frozenset({"raw_payload", "message"}),
     ),
 )

@@ -162,6 +162,24 @@ def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
         raise typer.Exit(PROBLEM)
 
 
+@app.command(
+    epilog="Examples: [bold]c2s rebuild --check[/] (exit code 1 if anything differs), [bold]c2s rebuild[/]"
+)
+def rebuild(
+    check: Annotated[bool, typer.Option("--check", help="Compare only; change nothing.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Make every read model anew from the archive, compare it with the live tables, and swap it in.
+
+    Traffic goes on; the projector waits while the last entries are compared. Nobody is called or messaged.
+    """
+    from ops.cli.rebuild import rebuild_command  # noqa: PLC0415 -- as the others
+
+    settings_of(data_dir)
+    rebuild_command(environment(data_dir), check=check, as_json=as_json)
+
+
 @app.command(epilog="Example: [bold]c2s recover[/] after Redis came back empty")
 def recover(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Put back into Redis what Postgres knows and Redis lost: unfinished events and dedup keys.

@@ -26,7 +26,7 @@ def test_help_lists_every_command() -> None:
     """A newcomer sees all commands, where to start and what the exit codes mean."""
     words = c2s("--help").stdout
     for name in (
-        "up", "ingress", "processor", "projector", "migrate", "send", "events", "stats", "doctor",
+        "up", "ingress", "processor", "projector", "migrate", "send", "events", "stats", "doctor", "rebuild",
     ):  # fmt: skip
         assert f" {name} " in words
     assert "Start with c2s up" in words
@@ -35,7 +35,18 @@ def test_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "migrate", "send", "stats", "doctor", "reconcile", "events list", "events show", "events tail"],
+    [
+        "up",
+        "migrate",
+        "send",
+        "stats",
+        "doctor",
+        "reconcile",
+        "rebuild",
+        "events list",
+        "events show",
+        "events tail",
+    ],
 )
 def test_every_command_shows_an_example(command: str) -> None:
     """Help comes with a command line to copy."""
