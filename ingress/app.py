@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
+from ingress.answers import STATUS_PATH
 from ingress.health import Health
 from ingress.limits import expect_continue
 from ingress.metrics import Metrics, door_metrics
@@ -76,6 +77,7 @@ def build_app(deps: Deps) -> web.Application:
     app.router.add_post(webhook + "/{token}", deps.door.with_token, expect_handler=expect)
     for method in ("GET", "POST"):
         app.router.add_route(method, "/api/v1/leads/process", deps.trigger.process, expect_handler=expect)
+    app.router.add_get(STATUS_PATH, deps.trigger.status)
     app.router.add_get("/health", deps.health.health)
     app.router.add_get("/ready", deps.health.ready)
     app.router.add_get("/metrics", deps.health.metrics)
@@ -115,7 +117,9 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         yield Deps(
             settings=settings,
             door=WebhookDoor(settings, verifier, storage, codec, metrics, now, leads),
-            trigger=Trigger(settings, storage, outcomes, Record(pool), codec, now),
+            trigger=Trigger(
+                settings, storage, outcomes, Record(pool), codec, now, Buckets(settings.lead_rate_limit)
+            ),
             health=Health(storage, commands, spool, registry, time.monotonic),
             metrics=metrics,
             storage=storage,

@@ -1,6 +1,7 @@
-"""What the record says of an event that the trigger asks for again."""
+"""Where the record says that an event is: for the trigger that asks again, and for its status."""
 
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
@@ -9,25 +10,46 @@ from ops.postgres import translated
 from schema.status import FINAL, Status
 
 _TIMEOUT_S = 3.0
-_EVENT = "SELECT status, result, error_message FROM webhook_events WHERE id = $1"
+_EVENT = "SELECT lead_id, status, result, error_message, retry_count FROM webhook_events WHERE id = $1"
+_SPOOLED = "SELECT lead_id FROM ingress_spool WHERE drained_at IS NULL AND event_id = $1 LIMIT 1"
 _PEOPLE = """
 SELECT p.cpf FROM lead_people l JOIN people p ON p.id = l.person_id WHERE l.lead_id = $1 ORDER BY p.id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """An event that reached its end.
+class Standing:
+    """Where an event is.
 
     Attributes:
-        error: why it was given up; empty where it was not.
-        cpfs: of the persons on record for the lead, 11 digits each.
+        status: as in ``webhook_events``, or ``spooled``.
+        result: of an event that reached its good end.
+        error: the last one; why it was given up, where it was.
+        failed_attempts: in the present series.
+        cpfs: of the persons on record for the lead, 11 digits each, once the event has ended.
     """
 
-    success: bool
-    result: str
-    error: str
-    cpfs: tuple[str, ...]
+    lead_id: str
+    status: str
+    result: str = ""
+    error: str = ""
+    failed_attempts: int = 0
+    cpfs: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def success(self) -> bool:
+        return self.status == Status.SUCCESS
+
+
+class EventsOnRecord(Protocol):
+    """Where events can be looked up."""
+
+    async def standing(self, event_id: str) -> Standing | None: ...
+    async def cpfs(self, lead_id: str) -> tuple[str, ...]: ...
 
 
 class Record:
@@ -36,21 +58,36 @@ class Record:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def settled(self, event_id: str, lead_id: str) -> Settled | None:
-        """How the event ended; None while it has not, or is not on record yet.
+    async def standing(self, event_id: str) -> Standing | None:
+        """Where the event is; None where it is not on record (yet).
 
         Raises:
             StorageUnavailable: Postgres is away.
         """
-        with translated("reading an event's end"):
+        with translated("reading where an event is"):
             async with self._pool.acquire(timeout=_TIMEOUT_S) as conn:
                 row = await conn.fetchrow(_EVENT, UUID(event_id), timeout=_TIMEOUT_S)
-                if row is None or row["status"] not in FINAL:
-                    return None
-                people = await conn.fetch(_PEOPLE, lead_id, timeout=_TIMEOUT_S)
-        return Settled(
-            success=row["status"] == Status.SUCCESS,
+                if row is None:
+                    lead_id = await conn.fetchval(_SPOOLED, UUID(event_id), timeout=_TIMEOUT_S)
+                    return None if lead_id is None else Standing(lead_id, "spooled")
+                people = []
+                if row["status"] in FINAL:
+                    people = await conn.fetch(_PEOPLE, row["lead_id"], timeout=_TIMEOUT_S)
+        return Standing(
+            lead_id=row["lead_id"],
+            status=row["status"],
             result=row["result"] or "",
             error=row["error_message"] or "",
+            failed_attempts=row["retry_count"] or 0,
             cpfs=tuple(p["cpf"] for p in people),
         )
+
+    async def cpfs(self, lead_id: str) -> tuple[str, ...]:
+        """Of the persons on record for a lead, 11 digits each.
+
+        Raises:
+            StorageUnavailable: Postgres is away.
+        """
+        with translated("reading a lead's persons"):
+            people = await self._pool.fetch(_PEOPLE, lead_id, timeout=_TIMEOUT_S)
+        return tuple(p["cpf"] for p in people)

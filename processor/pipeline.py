@@ -27,7 +27,7 @@ from processor.store import LeadStore
 from processor.work import Work
 from schema.codec import PayloadCodec
 from schema.errors import StorageUnavailable
-from schema.identity import CLOSE, UPDATE
+from schema.identity import CLOSE, UPDATE, is_forced
 from schema.lead import Customer, Lead, lead_of
 
 log = structlog.get_logger()
@@ -95,8 +95,7 @@ class Pipeline:
             past = await self._past(work)
         if past is not None and past.final:
             return Result("already_final")
-        if past is not None and past.messaged and work.event.action == UPDATE:
-            # Our own message updates the lead: answering that with another message would never end.
+        if past is not None and past.messaged and _needs_no_other(work):
             return Result("unchanged")
         if work.event.action == CLOSE:
             return Result("recorded")
@@ -188,6 +187,14 @@ class Pipeline:
         sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
         await self.store.record(work.lease, work.event.event_id, step, sealed)
         work.steps[step] = sealed
+
+
+def _needs_no_other(work: Work) -> bool:
+    """Whether a lead that has a message is done with this event."""
+    if work.event.source == "trigger":
+        return not is_forced(work.event.version)  # asked for again by Make.com, or on purpose
+    # Our own message updates the lead: answering that with another message would never end.
+    return work.event.action == UPDATE
 
 
 def _enrichment(people: People, profiles: dict[str, Profile]) -> str:

@@ -7,6 +7,7 @@ through spool, retry, replay, reconcile and rebuild, on every machine.
 import hashlib
 import re
 import zlib
+from datetime import UTC, datetime
 from uuid import UUID
 
 CREATE = "on_create_lead"
@@ -19,6 +20,7 @@ EVENT_NAMESPACE = UUID("17a174c7-0dc6-560c-a7b5-6795213a491c")
 
 _LEAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 _MARKER_HEX = 12
+_FORCED = "forced-"
 
 
 def is_lead_id(text: str) -> bool:
@@ -34,13 +36,23 @@ def version_of_body(payload: bytes) -> str:
     return "sha256-" + hashlib.sha256(payload).hexdigest()[:32]
 
 
+def forced_version(moment: datetime) -> str:
+    """The version of an event that the old trigger was told to force: one per lead and minute."""
+    return f"{_FORCED}{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def is_forced(version: str) -> bool:
+    """Whether somebody asked for this event though the lead may have a message already."""
+    return version.startswith(_FORCED)
+
+
 def dedup_key(lead_id: str, action: str, version: str) -> str:
     """What makes two webhooks the same one.
 
     ``lead:action`` for create and close (the seed's rule), ``lead:action:version`` for update and
-    for actions we do not know.
+    for actions we do not know. A forced event is itself alone, whatever its action.
     """
-    if action in (CREATE, CLOSE):
+    if action in (CREATE, CLOSE) and not is_forced(version):
         return f"{lead_id}:{action}"
     return f"{lead_id}:{action}:{version}"
 

@@ -41,7 +41,9 @@ class Door(BaseSettings):
     max_in_flight_appends: int = Field(
         1000, ge=1, description="webhooks being stored at once (a large one counts per 16 KiB); beyond it 503"
     )
-    trigger_wait_secs: float = Field(25.0, ge=0, description="how long /api/v1/leads/process waits")
-    trigger_api_key: SecretStr = Field(NO_SECRET, description="key of /api/v1/leads/process")
+    trigger_wait_secs: float = Field(
+        25.0, ge=0, le=120, description="how long /api/v1/leads/process waits where ?wait= does not say"
+    )
+    trigger_api_key: SecretStr = Field(NO_SECRET, description="key of /api/v1/leads/process and /status")
     allow_open_trigger: bool = Field(default=False, description="/api/v1/leads/process without a key")
     dedup_ttl_secs: int = Field(30 * 86_400, ge=60, description="how long Redis remembers a webhook")

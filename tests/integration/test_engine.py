@@ -30,7 +30,7 @@ from projections.projector import Projector, read_models
 from schema.calls import Appending
 from schema.codec import PlainCodec
 from schema.events import Event, Outcome, WebhookAccepted, decode, text_fields
-from schema.identity import marker
+from schema.identity import CREATE, dedup_key, event_id_of, forced_version, marker
 from schema.keys import GROUP, Keys
 from schema.webhook import parse_body
 
@@ -340,6 +340,30 @@ async def test_an_update_of_a_messaged_lead_sends_nothing(world):
             ends = await world.ends(2)
     assert [e.result for e in ends] == ["sent", "unchanged"]
     assert len((await world.state())["messages"]["echo-1"]) == 1
+
+
+async def test_a_trigger_messages_a_messaged_lead_only_by_force(world):
+    """A lead whose update was messaged is left alone by the old trigger, unless that was told to force it."""
+
+    async def trigger(version: str) -> str:
+        key = dedup_key("asked-1", CREATE, version)
+        event = WebhookAccepted(
+            event_id=event_id_of(key), lead_id="asked-1", action=CREATE, version=version, source="trigger",
+            received_at=datetime.now(UTC), payload='{"lead_id": "asked-1"}',
+        )  # fmt: skip
+        door = Appender(world.redis, partitions=1, dedup_ttl_s=600, instance="door")
+        return (await door.append(Appending(event, key))).event_id
+
+    async with projecting(world) as catch_up, world.engine():
+        ids = [await world.accept("asked-1", action="on_update_lead")]
+        for version in ("sha256-1", forced_version(datetime.now(UTC))):
+            await world.ends(len(ids))
+            await catch_up()
+            ids.append(await trigger(version))
+        ends = await world.ends(3)
+    assert [e.result for e in ends] == ["sent", "unchanged", "sent"]
+    texts = [m["body"] for m in (await world.state())["messages"]["asked-1"]]
+    assert [t.splitlines()[-1] for t in texts] == [marker(ids[0]), marker(ids[2])]
 
 
 async def test_a_pending_entry_deleted_by_hand_is_restored(world):
