@@ -7,10 +7,11 @@ Jitter", AWS 2015): uniform between 0 and the cap, so a crowd of failures does n
 import random
 from dataclasses import dataclass
 
-from schema.errors import Permanent, Retryable, StorageUnavailable, Throttled, Unauthorized
+from schema.errors import CircuitOpen, Permanent, Retryable, StorageUnavailable, Throttled, Unauthorized
 
 _UNAUTHORIZED_WAIT_S = 60.0
 _STORAGE_WAIT_S = 2.0
+_CIRCUIT_SPREAD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ def decide(error: Exception, attempt: int, policy: BackoffPolicy, rng: random.Ra
     if isinstance(error, StorageUnavailable):
         return Retry(rng.uniform(_STORAGE_WAIT_S / 2, _STORAGE_WAIT_S), counted=False)
     least = (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
+    if isinstance(error, CircuitOpen):
+        # Spread, so that the first is the probe and most of the others find its result.
+        return Retry(least + rng.uniform(0, max(policy.base_s, least * _CIRCUIT_SPREAD)), counted=False)
     if isinstance(error, Throttled):
         wait = _UNAUTHORIZED_WAIT_S if isinstance(error, Unauthorized) else policy.base_s
         return Retry(max(least, wait) + rng.uniform(0, policy.base_s), counted=False)

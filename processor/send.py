@@ -1,9 +1,12 @@
 """Send: one message per event, as far as the outside world allows.
 
-Protocol: record the intent (fenced) -> POST with the marker -> record that it was sent. Redis is the
-authority on intents, C2S on messages. Whoever finds an intent without a *sent*, or works on an event whose
-earlier attempt ended unseen, first reads the lead and looks for the marker: found -> it was sent; absent ->
-POST; unreadable -> wait. A POST that certainly had no effect (refused, 4xx, 429) takes the intent back.
+Protocol: take the turn in C2S's budget -> record the intent (fenced) -> POST with the marker -> record that
+it was sent. Redis is the authority on intents, C2S on messages. Whoever finds an intent without a *sent*, or
+works on an event whose earlier attempt ended unseen, first reads the lead and looks for the marker: found ->
+it was sent; absent -> POST; unreadable -> wait. A POST that certainly had no effect (refused, 4xx, 429)
+takes the intent back.
+
+The turn comes first, so that no wait lies between intent and POST: an ambiguous send settles from then on.
 
 What can go wrong: C2S may carry out a POST long after we gave up on it; so an ambiguous send is looked up
 only after `settle_s`. A process stopped between the last look at its lease and the system call that sends
@@ -11,7 +14,7 @@ cannot be fenced from outside: `Work.still_mine` makes that window microseconds 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 import structlog
@@ -35,6 +38,13 @@ class Messenger(Protocol):
     async def create_message(self, lead_id: str, body: str) -> None: ...
 
 
+Reserve = Callable[[Work, str], Awaitable[None]]
+
+
+async def no_reserve(_work: Work, _api: str) -> None:
+    """Every call takes its own turn."""
+
+
 class Sender:
     """Sends a prepared message once."""
 
@@ -45,12 +55,14 @@ class Sender:
         *,
         policy: Literal["verify", "at_most_once"],
         settle_s: float,
+        reserve: Reserve = no_reserve,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._c2s = c2s
         self._store = store
         self._policy = policy
         self._settle_s = settle_s
+        self._reserve = reserve
         self._wall = wall
 
     async def send_once(self, work: Work, text: str) -> str:
@@ -96,6 +108,7 @@ class Sender:
 
     async def _post(self, work: Work, text: str) -> None:
         event = work.event
+        await self._reserve(work, "c2s")
         reached("send.before_intent")
         await self._store.record(work.lease, event.event_id, INTENT, f"{self._wall():.3f}")
         work.sending = True

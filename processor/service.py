@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import structlog
+from prometheus_client import REGISTRY
 
 from ops.postgres import create_pool
 from ops.recover import Recovery
@@ -15,15 +16,15 @@ from ops.settings import Settings
 from processor.budget import Budgets
 from processor.engine import Engine, Lost
 from processor.executor import Executor
+from processor.gate import Gate
 from processor.history import History
+from processor.meters import Meters
 from processor.outside import Clients, open_clients
-from processor.outside.http import BeforeCall
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.reconcile.service import on_schedule
-from processor.send import Sender
+from processor.send import Reserve, Sender
 from processor.store import LeadStore
-from processor.work import current_work
 from schema.codec import PayloadCodec, PlainCodec
 from schema.keys import Keys
 
@@ -32,22 +33,14 @@ log = structlog.get_logger()
 _SETTLE_FACTOR = 1.5
 
 
-def before_call(budgets: Budgets) -> BeforeCall:
-    """What happens before each outside call: its turn in the budget, its count, a last look at the lease."""
-
-    async def admit(api: str, _call: str) -> None:
-        await budgets.acquire(api)
-        work = current_work.get()
-        if work is not None:
-            work.calls[api] += 1
-            if work.sending:
-                work.still_mine()
-
-    return admit
-
-
 def build_executor(
-    store: LeadStore, clients: Clients, pool: asyncpg.Pool, settings: Settings, codec: PayloadCodec
+    store: LeadStore,
+    clients: Clients,
+    pool: asyncpg.Pool,
+    settings: Settings,
+    codec: PayloadCodec,
+    *,
+    reserve: Reserve,
 ) -> Executor:
     """The executor of one partition over real clients."""
     sender = Sender(
@@ -55,6 +48,7 @@ def build_executor(
         store,
         policy=settings.send_policy,
         settle_s=settings.http_timeout_secs * _SETTLE_FACTOR,
+        reserve=reserve,
     )
     pipeline = Pipeline(
         leads=clients.c2s,
@@ -90,8 +84,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             settings, min_size=0, max_size=4, application_name=f"c2s-processor-{settings.instance}"
         )
         stack.push_async_callback(pool.close)
-        budgets = Budgets(commands, settings)
-        clients = await stack.enter_async_context(open_clients(settings, before_call(budgets)))
+        gate = Gate(Budgets(commands, settings, meters=Meters(REGISTRY)))
+        clients = await stack.enter_async_context(open_clients(settings, gate.before, settle=gate.after))
         codec = PlainCodec()
         recovery = Recovery(commands, pool, settings)
         engines = []
@@ -99,7 +93,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
             store = LeadStore(Keys(partition), commands, reader, settings)
-            executor = build_executor(store, clients, pool, settings, codec)
+            executor = build_executor(store, clients, pool, settings, codec, reserve=gate.reserve)
             engines.append(Engine(store, executor, commands, settings, restore_lost(recovery, partition)))
         await stack.enter_async_context(on_schedule(settings))
         log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)

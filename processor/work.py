@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from processor.budget import Grant
 from schema.calls import Entry, Lease
 from schema.errors import LeaseLost
 from schema.events import WebhookAccepted
@@ -25,6 +26,7 @@ class Work:
         step: the step under way, for errors.
         timings_ms: milliseconds per step.
         calls: outside calls per API.
+        reserved: turns taken in advance, per API (see `processor.gate`).
     """
 
     entry: Entry
@@ -39,6 +41,7 @@ class Work:
     step: str = ""
     timings_ms: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
+    reserved: dict[str, Grant] = field(default_factory=dict)
 
     @property
     def event(self) -> WebhookAccepted:

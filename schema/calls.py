@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from schema.events import AttemptFailed, LeadDeadLettered, LeadProcessed, Outcome, WebhookAccepted, encode
-from schema.keys import GROUP, Keys, budget_key
+from schema.keys import GROUP, Keys
 from schema.scripts import ScriptCall, script
 from schema.times import to_text
 
@@ -280,12 +280,6 @@ def replay(
     args = [str(dedup_ttl_s), str(steps_ttl_s), instance, reason, event.event_id, event.lead_id, event.action]
     args += [event.version, event.source, to_text(event.received_at), event.traceparent, event.payload]
     return ScriptCall(script("replay"), names, args)
-
-
-def budget(api: str, *, interval_s: float, pause_s: float = 0.0) -> ScriptCall:
-    """Reserve a call to an outside API, or pause the fleet's calls; the reply is milliseconds to wait."""
-    args = [str(round(interval_s * 1000)), str(round(pause_s * 1000))]
-    return ScriptCall(script("budget"), [budget_key(api)], args)
 
 
 def _flat(items: Sequence[bytes]) -> dict[str, str]:

@@ -66,6 +66,27 @@ class Keys:
         return f"{self.prefix}:steps:{event_id}"
 
 
-def budget_key(api: str) -> str:
-    """String: when the fleet's next call to an outside API is free (epoch milliseconds)."""
-    return f"c2s:{{budget:{api}}}"
+@dataclass(frozen=True, slots=True)
+class BudgetKeys:
+    """The key names of one outside API's budget, in a hash slot of their own."""
+
+    api: str
+
+    @property
+    def budget(self) -> str:
+        """Hash: when the fleet's next call is free, and the API's circuit breaker."""
+        return f"c2s:{{budget:{self.api}}}"
+
+    @property
+    def row(self) -> str:
+        """Sorted set: calls that wait, by priority and arrival."""
+        return f"{self.budget}:row"
+
+    @property
+    def seen(self) -> str:
+        """Hash: when each of them will ask again (epoch milliseconds)."""
+        return f"{self.budget}:seen"
+
+    @property
+    def all(self) -> list[str]:
+        return [self.budget, self.row, self.seen]

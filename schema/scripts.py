@@ -10,7 +10,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-ScriptName = Literal["append", "enter", "renew", "record", "finish", "tick", "replay", "budget"]
+ScriptName = Literal[
+    "append", "enter", "renew", "record", "finish", "tick", "replay", "budget", "budget_note"
+]
 
 
 @dataclass(frozen=True, slots=True)

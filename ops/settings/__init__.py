@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ops.settings.breakers import Breakers
 from ops.settings.door import Door
 from ops.settings.engine import Engine
-from ops.settings.kinds import NO_SECRET, rate_interval_s
+from ops.settings.kinds import NO_SECRET, rate_burst, rate_interval_s
 from ops.settings.logs import Logs
 from ops.settings.message import Message
 from ops.settings.outside import Outside
@@ -24,13 +25,13 @@ from ops.settings.record import Record
 from ops.settings.subscription import Subscription
 from schema.errors import SettingsError
 
-__all__ = ["NO_SECRET", "Role", "Settings", "load_settings", "rate_interval_s"]
+__all__ = ["NO_SECRET", "Role", "Settings", "load_settings", "rate_burst", "rate_interval_s"]
 
 Role = Literal["ingress", "processor", "projector", "cli"]
 
 
 # The last base's fields come first in the table.
-class Settings(Logs, Record, Message, Reconcile, Subscription, Outside, Engine, Door, Places):
+class Settings(Logs, Record, Message, Reconcile, Subscription, Breakers, Outside, Engine, Door, Places):
     """All settings of all services; each reads what it needs."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, hide_input_in_errors=True)
@@ -100,6 +101,10 @@ def _relations(s: Settings) -> list[str]:
         (
             s.backoff_max_secs >= s.backoff_base_secs,
             "BACKOFF_MAX_SECS must be at least BACKOFF_BASE_SECS",
+        ),
+        (
+            s.breaker_open_max_secs >= s.breaker_open_secs,
+            "BREAKER_OPEN_MAX_SECS must be at least BREAKER_OPEN_SECS",
         ),
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )

@@ -10,7 +10,7 @@ import aiohttp
 from ops.settings import Settings
 from processor.outside.c2s import C2SClient
 from processor.outside.diretrix import DiretrixClient
-from processor.outside.http import AfterCall, BeforeCall, Transport, no_budget, no_record
+from processor.outside.http import AfterCall, BeforeCall, Settle, Transport, no_budget, no_record, no_settling
 from processor.outside.work import WorkClient
 
 __all__ = ["C2SClient", "Clients", "DiretrixClient", "Transport", "WorkClient", "open_clients"]
@@ -27,14 +27,18 @@ class Clients:
 
 @asynccontextmanager
 async def open_clients(
-    settings: Settings, before_call: BeforeCall = no_budget, after_call: AfterCall = no_record
+    settings: Settings,
+    before_call: BeforeCall = no_budget,
+    after_call: AfterCall = no_record,
+    settle: Settle = no_settling,
 ) -> AsyncIterator[Clients]:
     """The clients over one session, which is closed at the end.
 
     Args:
         settings: base URLs, credentials and limits.
         before_call: awaited with (api, call) before each request: the shared rate budget.
-        after_call: told (api, call, outcome code, seconds) after each: metrics and circuit breaker.
+        after_call: told (api, call, outcome code, seconds) after each: metrics.
+        settle: awaited with (api, error or None) after each; gives the error to raise.
 
     Raises:
         SettingsError: a base URL is not one.
@@ -46,6 +50,7 @@ async def open_clients(
             max_bytes=settings.http_max_bytes,
             before_call=before_call,
             after_call=after_call,
+            settle=settle,
         )
         yield Clients(
             C2SClient(

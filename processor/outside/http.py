@@ -35,6 +35,7 @@ from schema.errors import PipelineError, Retryable, SettingsError
 
 BeforeCall = Callable[[str, str], Awaitable[None]]
 AfterCall = Callable[[str, str, str, float], None]
+Settle = Callable[[str, PipelineError | None], Awaitable[PipelineError | None]]
 OK = "ok"
 CANCELLED = "cancelled"
 
@@ -59,6 +60,11 @@ def no_record(_api: str, _call: str, _outcome: str, _seconds: float) -> None:
     """An ``after_call`` that records nothing."""
 
 
+async def no_settling(_api: str, error: PipelineError | None) -> PipelineError | None:
+    """A ``settle`` that learns nothing."""
+    return error
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -70,9 +76,11 @@ class Transport:
     Attributes:
         session: without cookies (``DummyCookieJar``); closed by whoever opened it.
         max_bytes: largest answer read, after decompression.
-        before_call: awaited with (api, call) before each request; may raise `Throttled`.
+        before_call: awaited with (api, call) before each request; may raise `Throttled` or `CircuitOpen`.
         after_call: told (api, call, ``ok`` or error code or ``cancelled``, seconds) after each request
             that ``before_call`` let pass.
+        settle: awaited with (api, error or None) at the end of each such request, unless it was cancelled;
+            gives the error to raise. The fleet's pauses and circuit breakers learn here.
         clock: monotonic seconds.
         now: wall time, for a ``Retry-After`` date in an answer that has no ``Date``.
     """
@@ -81,6 +89,7 @@ class Transport:
     max_bytes: int
     before_call: BeforeCall = no_budget
     after_call: AfterCall = no_record
+    settle: Settle = no_settling
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _utc_now
 
@@ -148,8 +157,9 @@ class OutsideClient:
             outcome = result.code if isinstance(result, PipelineError) else OK
         finally:
             self._tell(request.call, outcome, transport.clock() - started)
-        if isinstance(result, PipelineError):
-            raise result
+        error = await self._settle(result if isinstance(result, PipelineError) else None)
+        if error is not None:
+            raise error
         return result
 
     def _tell(self, call: str, outcome: str, seconds: float) -> None:
@@ -158,6 +168,13 @@ class OutsideClient:
             self._transport.after_call(self.api, call, outcome, seconds)
         except Exception:
             log.exception("after_call.failed", api=self.api, call=call)
+
+    async def _settle(self, error: PipelineError | None) -> PipelineError | None:
+        try:
+            return await self._transport.settle(self.api, error)
+        except Exception:
+            log.exception("settle.failed", api=self.api)
+            return error
 
     async def _attempt(self, request: Request) -> object:
         """The decoded answer, or the error to raise (returned, so that it carries no context)."""

@@ -17,6 +17,7 @@ from ops.redis import command_client
 from ops.settings import Settings
 from ops.together import end_all
 from processor.budget import Budgets
+from processor.gate import Gate
 from processor.outside import open_clients
 from processor.reconcile.reconciler import OVERLAP, Reconciler, Tell
 from processor.reconcile.runs import Due, ReconcileBusy, Run, exclusive, when_due
@@ -57,13 +58,12 @@ async def reconcile_since(
         StorageUnavailable: Redis or Postgres is away.
     """
     client = command_client(settings.redis_url.get_secret_value())
-    budgets = Budgets(client, settings)
-
-    async def admit(api: str, _call: str) -> None:
-        await budgets.acquire(api)
-
+    gate = Gate(Budgets(client, settings))
     try:
-        async with exclusive(settings) as runs, open_clients(settings, admit) as clients:
+        async with (
+            exclusive(settings) as runs,
+            open_clients(settings, gate.before, settle=gate.after) as clients,
+        ):
             appender = Appender(
                 client,
                 partitions=settings.stream_partitions,

@@ -83,3 +83,15 @@ local function is_unread(stream, group, entry_id)
   local later = ms > last_ms or (ms == last_ms and seq > last_seq)
   return later and body_of(stream, entry_id) ~= false
 end
+
+-- The two halves of a circuit breaker's window: counts older than both are forgotten.
+local function turn_window(key, now, half_ms)
+  local half = math.floor(now / half_ms)
+  local last = tonumber(redis.call('HGET', key, 'half') or '0')
+  if half == last then return end
+  local calls, bad = '0', '0'
+  if half == last + 1 then
+    calls, bad = redis.call('HGET', key, 'calls') or '0', redis.call('HGET', key, 'bad') or '0'
+  end
+  redis.call('HSET', key, 'half', string.format('%.0f', half), 'calls0', calls, 'bad0', bad, 'calls', '0', 'bad', '0')
+end

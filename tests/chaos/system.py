@@ -22,6 +22,8 @@ FAST = {
     "BACKOFF_BASE_SECS": "0.3",
     "BACKOFF_MAX_SECS": "3",
     "MAX_ATTEMPTS": "20",
+    "BREAKER_OPEN_SECS": "0.5",
+    "BREAKER_OPEN_MAX_SECS": "2",
     "BLOCK_SECS": "5",
     "SHUTDOWN_DEADLINE_SECS": "8",
     "C2S_RATE_LIMIT": "0",

@@ -23,8 +23,9 @@ from ops.sandbox.webhooks import webhook_body
 from ops.settings import Settings, load_settings
 from processor.budget import Budgets
 from processor.engine import Engine
+from processor.gate import Gate
 from processor.outside import open_clients
-from processor.service import before_call, build_executor, restore_lost
+from processor.service import build_executor, restore_lost
 from processor.store import LeadStore
 from projections.projector import Projector, read_models
 from schema.calls import Appending
@@ -93,9 +94,10 @@ class World:
         reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
         pool = await create_pool(settings, min_size=0, max_size=2, application_name="test")
         stop = asyncio.Event()
-        async with open_clients(settings, before_call(Budgets(commands, settings))) as clients:
+        gate = Gate(Budgets(commands, settings))
+        async with open_clients(settings, gate.before, settle=gate.after) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
-            executor = build_executor(store, clients, pool, settings, PlainCodec())
+            executor = build_executor(store, clients, pool, settings, PlainCodec(), reserve=gate.reserve)
             lost = restore_lost(Recovery(commands, pool, settings), 0)
             made = Engine(store, executor, commands, settings, lost)
             running = asyncio.create_task(made.run(stop))
@@ -141,6 +143,8 @@ async def world(redis_url: str, schema: str) -> AsyncIterator[World]:
                 "BACKOFF_MAX_SECS": "0.2",
                 "HTTP_TIMEOUT_SECS": "0.5",
                 "MAX_ATTEMPTS": "3",
+                "BREAKER_OPEN_SECS": "0.2",
+                "BREAKER_OPEN_MAX_SECS": "1",
                 "BLOCK_SECS": "1",
             },
         )

@@ -5,7 +5,15 @@ import random
 import pytest
 
 from processor.policy import BackoffPolicy, GiveUp, Retry, decide
-from schema.errors import Ambiguous, Permanent, Retryable, StorageUnavailable, Throttled, Unauthorized
+from schema.errors import (
+    Ambiguous,
+    CircuitOpen,
+    Permanent,
+    Retryable,
+    StorageUnavailable,
+    Throttled,
+    Unauthorized,
+)
 
 POLICY = BackoffPolicy(base_s=2.0, max_s=60.0, max_attempts=3)
 
@@ -51,3 +59,16 @@ def test_retry_after_is_obeyed():
     """The wait that the other side asked for is the least."""
     assert decision(Throttled("x", code="x", retry_after_s=90)).delay_s >= 90
     assert decision(Retryable("x", code="x", retry_after_s=90)).delay_s >= 90
+
+
+def test_an_open_circuit_spends_no_attempt_and_spreads_the_crowd():
+    """However often: the wait is the breaker's plus up to a fifth of it, and never a dead letter."""
+    error = CircuitOpen("open", code="circuit_open", api="work", retry_after_s=100)
+    delays = []
+    for attempt in range(1, 50):
+        decision = decide(error, attempt, POLICY, random.Random(attempt))
+        assert decision.counted is False
+        delays.append(decision.delay_s)
+    assert min(delays) >= 100
+    assert max(delays) <= 120
+    assert max(delays) - min(delays) > 10
