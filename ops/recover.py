@@ -18,8 +18,9 @@ from ops.postgres import translated
 from ops.redis import Client, run
 from ops.redis import translated as redis_translated
 from ops.settings import Settings
+from ops.unprojected import read_tail
 from schema import calls
-from schema.events import WebhookAccepted
+from schema.events import EventIgnored, EventReplayed, LeadDeadLettered, LeadProcessed, WebhookAccepted
 from schema.identity import dedup_key, partition_of
 from schema.keys import GROUP, Keys
 
@@ -77,8 +78,9 @@ class Recovery:
             StorageUnavailable: Redis or Postgres is away; what was restored stays restored.
         """
         done = Recovered()
+        ended = await self._ended()
         async for row in self._rows(_UNFINISHED):
-            if not await self._is_there(row):
+            if row["event_id"] not in ended and not await self._is_there(row):
                 await self._replay(row, "recovered")
                 done.events += 1
         async for rows in self._chunks(_KEYS, float(self._settings.dedup_ttl_secs)):
@@ -96,6 +98,20 @@ class Recovery:
         for row in rows:
             await self._replay(row, "its entry vanished from the stream")
         return [row["event_id"] for row in rows]
+
+    async def _ended(self) -> set[str]:
+        """Events whose end the record does not know yet: their entry may be trimmed, their work is done."""
+        with translated("reading the checkpoints"):
+            rows = await self._pool.fetch("SELECT partition, stream, entry_id FROM projection_checkpoints")
+        checkpoints = {(row["partition"], row["stream"]): row["entry_id"] for row in rows}
+        kinds = (LeadProcessed, LeadDeadLettered, EventIgnored, EventReplayed)
+        tail, _ = await read_tail(
+            self._client, self._settings.stream_partitions, checkpoints, lambda e: isinstance(e, kinds)
+        )
+        ended: set[str] = set()
+        for event in (fact.event for fact in tail):
+            (ended.discard if isinstance(event, EventReplayed) else ended.add)(event.event_id)
+        return ended
 
     async def _is_there(self, row: asyncpg.Record) -> bool:
         stream = self._keys(row["lead_id"]).webhooks

@@ -64,6 +64,11 @@ class Projector:
             at = await self._write(at, facts[start : start + self._batch])
         return len(facts)
 
+    @property
+    def checkpoints(self) -> dict[Position, str]:
+        """How far each stream is committed; empty where that is not known for sure."""
+        return dict(self._at or {})
+
     async def _read(self, at: dict[Position, str], block_s: float) -> list[Fact]:
         block_ms = max(1, round(block_s * 1000)) if block_s > 0 else None  # 0 would mean forever
         streams: Any = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}

@@ -7,6 +7,7 @@ never end the process: it says so once, waits with growing pauses, and goes on f
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,9 +17,11 @@ import structlog
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
 from ops.settings import Settings
-from ops.together import until
+from ops.together import together, until
 from projections.checkpoint import StaleCheckpoint
 from projections.projector import Projector, read_models
+from projections.trimmer import Trimmer
+from projections.upkeep import keep_archive
 from schema.codec import PlainCodec
 from schema.errors import StorageUnavailable
 
@@ -92,7 +95,7 @@ async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
         conn.add_termination_listener(lambda _conn: lost.set())
         await _take_lock(conn, outage)
         log.info("projector.active")
-        await until(lost, _project(settings, conn, reader, outage))
+        await until(lost, together(_project(settings, conn, reader, outage), keep_archive(settings)))
     finally:
         await reader.aclose()
         # A polite end: a backend that waits for the lock would not notice a closed socket, and take it.
@@ -119,10 +122,12 @@ async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client,
         batch=settings.projector_batch,
         models=read_models(PlainCodec()),
     )
+    trimmer = Trimmer(reader, settings, time.time)
     while True:
         try:
             # After a fault the first look does not block, so that its end is known at once.
-            await projector.poll_once(0 if outage.lasts else settings.block_secs)
+            number = await projector.poll_once(0 if outage.lasts else settings.block_secs)
+            await trimmer.projected(number, projector.checkpoints)
         except StorageUnavailable as error:
             if conn.is_closed():
                 raise

@@ -21,7 +21,7 @@ from ops.settings.message import Message
 from ops.settings.outside import Outside
 from ops.settings.places import Places
 from ops.settings.reconcile import Reconcile
-from ops.settings.record import Record
+from ops.settings.record import LEAST_KEPT, Record
 from ops.settings.subscription import Subscription
 from schema.errors import SettingsError
 
@@ -105,6 +105,10 @@ def _relations(s: Settings) -> list[str]:
         (
             s.breaker_open_max_secs >= s.breaker_open_secs,
             "BREAKER_OPEN_MAX_SECS must be at least BREAKER_OPEN_SECS",
+        ),
+        (
+            s.trim_keep == 0 or s.trim_keep >= LEAST_KEPT,
+            f"TRIM_KEEP must be 0 or at least {LEAST_KEPT} (lost replies are looked for there)",
         ),
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )

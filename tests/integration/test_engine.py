@@ -333,6 +333,20 @@ async def test_a_wiped_redis_is_recovered_from_postgres(world):
     await pool.close()
 
 
+async def test_an_event_that_ended_unseen_by_the_record_is_not_recovered(world):
+    """Its entry may be trimmed before its outcome is projected: its work is done all the same."""
+    pool = await create_pool(world.settings, min_size=0, max_size=2, application_name="test")
+    async with projecting(world) as catch_up:
+        await world.accept("unseen-1")
+        await catch_up()
+        async with world.engine():
+            await world.ends(1)
+        await world.redis.xtrim(KEYS.webhooks, maxlen=0, approximate=False)
+        recovered = await Recovery(world.redis, pool, world.settings).run()
+        assert recovered.events == 0
+    await pool.close()
+
+
 async def test_an_update_of_a_messaged_lead_sends_nothing(world):
     """Our own message updates the lead at C2S: the update that follows must not send another."""
     async with projecting(world) as catch_up:
