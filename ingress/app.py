@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
 from ingress.answers import STATUS_PATH
+from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
 from ingress.limits import expect_continue
 from ingress.metrics import Metrics, door_metrics
@@ -27,6 +28,7 @@ from ingress.verify import verifier_of
 from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
 from ingress.webhook import WebhookDoor
 from ops.append import Appender
+from ops.forwards import Forwards
 from ops.metrics import new_registry
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
@@ -53,6 +55,7 @@ class Deps:
     metrics: Metrics
     storage: Storage
     outcomes: Outcomes
+    forwarder: Forwarder | None
 
 
 def build_app(deps: Deps) -> web.Application:
@@ -114,9 +117,10 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         stack.push_async_callback(outcomes.close)
         codec: PayloadCodec = PlainCodec()
         leads = Buckets(settings.lead_rate_limit)
+        forwarder = await _forwarder(stack, settings, Forwards(pool), codec, metrics)
         yield Deps(
             settings=settings,
-            door=WebhookDoor(settings, verifier, storage, codec, metrics, now, leads),
+            door=WebhookDoor(settings, verifier, storage, codec, metrics, now, leads, forwarder is not None),
             trigger=Trigger(
                 settings, storage, outcomes, Record(pool), codec, now, Buckets(settings.lead_rate_limit)
             ),
@@ -124,7 +128,22 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             metrics=metrics,
             storage=storage,
             outcomes=outcomes,
+            forwarder=forwarder,
         )
+
+
+async def _forwarder(
+    stack: AsyncExitStack, settings: Settings, store: Forwards, codec: PayloadCodec, metrics: Metrics
+) -> Forwarder | None:
+    """The forwarder with its clients, or None without ``FORWARD_URL``."""
+    if not settings.forward_url.get_secret_value():
+        return None
+    reader = blocking_client(settings.redis_url.get_secret_value(), block_s=LOOK_S)
+    stack.push_async_callback(reader.aclose)
+    timeout = ClientTimeout(total=settings.forward_timeout_secs)
+    session = ClientSession(timeout=timeout, auto_decompress=False, cookie_jar=DummyCookieJar())
+    await stack.enter_async_context(session)
+    return Forwarder(settings, reader, store, session, codec, metrics, time.monotonic)
 
 
 def _tails(stack: AsyncExitStack, url: str, commands: Client) -> Callable[[Keys], OutcomeTail]:
@@ -143,7 +162,9 @@ async def running(
     """The listening door; the value is its port. At the end requests in flight are finished."""
     async with open_deps(settings, now) as deps:
         await deps.storage.check()
-        drainer = asyncio.create_task(deps.storage.run())
+        background = [asyncio.create_task(deps.storage.run())]
+        if deps.forwarder is not None:
+            background.append(asyncio.create_task(deps.forwarder.run()))
         runner = QuietRunner(build_app(deps), settings)
         try:
             await runner.setup()
@@ -156,7 +177,9 @@ async def running(
             # Whoever waits for an outcome is told now that it comes later.
             await deps.outcomes.close()
             await runner.cleanup()
-            await end_all([drainer])
+            if deps.forwarder is not None:
+                await deps.forwarder.finish(settings.shutdown_deadline_secs)
+            await end_all(background)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

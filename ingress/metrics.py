@@ -22,6 +22,9 @@ class Metrics:
     previous_secret: Counter
     spooling: Gauge
     drained: Counter
+    forwards: Counter
+    forwards_waiting: Gauge
+    forwards_oldest_s: Gauge
 
 
 def door_metrics(registry: CollectorRegistry) -> Metrics:
@@ -52,5 +55,17 @@ def door_metrics(registry: CollectorRegistry) -> Metrics:
         spooling=Gauge("c2s_spooling", "1 while webhooks go to the spool in Postgres.", registry=registry),
         drained=Counter(
             "c2s_spool_drained", "Webhooks moved from the spool to the stream.", registry=registry
+        ),
+        forwards=Counter(
+            "c2s_forwards",
+            "Attempts to pass a webhook on to FORWARD_URL: delivered, failed, given_up.",
+            ["result"],
+            registry=registry,
+        ),
+        forwards_waiting=Gauge(
+            "c2s_forwards_waiting", "Webhooks that wait to be passed on.", registry=registry
+        ),
+        forwards_oldest_s=Gauge(
+            "c2s_forwards_oldest_seconds", "Age of the oldest of them; 0 for none.", registry=registry
         ),
     )

@@ -95,6 +95,8 @@ class Storage:
         weight = len(items)
         for item in items:
             weight += len(item.event.payload) >> _SLOT_BITS
+            if item.forward is not None:
+                weight += len(item.forward.body) >> _SLOT_BITS
         # Whatever its size, one request is always taken where there is no other.
         if self._in_flight and self._in_flight + weight > self._most_in_flight:
             raise Overloaded("too many webhooks are being stored at once")

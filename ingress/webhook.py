@@ -15,6 +15,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from ingress.forwarding import with_copy
 from ingress.limits import read_body
 from ingress.metrics import Metrics
 from ingress.problems import AuthError, Refusal, overloaded, unavailable
@@ -50,6 +51,7 @@ class WebhookDoor:
     Attributes:
         now: the present, aware of its time zone.
         leads: the rate of each lead's webhooks; only verified ones count.
+        forwarding: whether each request is kept to be passed on as well.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class WebhookDoor:
     metrics: Metrics
     now: Callable[[], datetime]
     leads: Buckets
+    forwarding: bool
 
     async def signed(self, request: web.Request) -> web.Response:
         """``POST /api/v1/webhook/leads``."""
@@ -95,6 +98,8 @@ class WebhookDoor:
             for n, e in enumerate(body.elements)
             if n not in limited and isinstance(e, Delivery)
         ]
+        if items and self.forwarding:
+            items = with_copy(items, request.headers, raw, self.codec, batch=body.batch)
         kept = await self._keep(items) if items else ()
         self.metrics.accept_seconds.observe(perf_counter() - started)
         return self._answer(body, limited, items, kept)

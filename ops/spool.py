@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from ops.forwards import copies_in, put_copies
 from ops.postgres import translated
 from schema.calls import Appended, Appending
 from schema.errors import StorageUnavailable
@@ -54,7 +55,7 @@ class Spool:
         self._pool = pool
 
     async def put(self, items: Sequence[Appending]) -> None:
-        """Store webhooks durably, in order, all or none."""
+        """Store webhooks durably, in order, all or none; with them what is to be passed on."""
         events = [i.event for i in items]
         columns = (
             [UUID(e.event_id) for e in events],
@@ -68,8 +69,14 @@ class Spool:
             [i.dedup_key for i in items],
             [i.known for i in items],
         )
+        copies = copies_in(items)
         with _usable("writing to the spool"):
-            await self._pool.execute(_PUT, *columns, timeout=_TIMEOUT_S)
+            if not copies:
+                await self._pool.execute(_PUT, *columns, timeout=_TIMEOUT_S)
+                return
+            async with self._pool.acquire(timeout=_TIMEOUT_S) as conn, conn.transaction():
+                await conn.execute(_PUT, *columns, timeout=_TIMEOUT_S)
+                await put_copies(conn, copies)
 
     async def is_empty(self) -> bool:
         """Whether nothing waits to be drained; raising nothing, it also says that the spool can be used."""
@@ -117,7 +124,7 @@ def _usable(doing: str) -> Iterator[None]:
             yield
         except asyncpg.UndefinedTableError as error:
             raise StorageUnavailable(
-                "Postgres holds no table ingress_spool: run `c2s migrate` on DATABASE_URL"
+                "Postgres lacks a table of ours: run `c2s migrate` on DATABASE_URL"
             ) from error
 
 

@@ -15,16 +15,33 @@ from schema.times import to_text
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """A copy of a request, to be passed on.
+
+    Attributes:
+        id: the event's id; of a batch an id of its own, made from its bytes.
+        headers: as a JSON object.
+        body: as the codec stores it; empty where it is the event's payload.
+    """
+
+    id: str
+    headers: str
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Appending:
     """One webhook on its way into the stream.
 
     Attributes:
         known: False for an action that is recorded but never processed.
+        forward: what is stored with it to be passed on; None for nothing.
     """
 
     event: WebhookAccepted
     dedup_key: str
     known: bool = True
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +63,16 @@ def append(
     keys: Keys, items: Sequence[Appending], *, dedup_ttl_s: int, instance: str, again: bool = False
 ) -> ScriptCall:
     """Accept webhooks; ``again`` says that an earlier call with these items may have succeeded."""
-    names = [keys.webhooks, keys.outcomes]
+    names = [keys.webhooks, keys.outcomes, keys.forwards]
     args = [str(dedup_ttl_s), instance, "1" if again else "0"]
     for item in items:
         e = item.event
         kind = "accept" if item.known else "ignore"
         received = to_text(e.received_at)
         args += [kind, e.event_id, e.lead_id, e.action, e.version, e.source, received]
-        args += [e.traceparent, e.payload]
+        args += [e.traceparent, e.payload, "3" if item.forward else "0"]
+        if item.forward:
+            args += [item.forward.id, item.forward.headers, item.forward.body]
         names += [keys.dedup(item.dedup_key), keys.queue(e.lead_id)]
     return ScriptCall(script("append"), names, args)
 

@@ -35,6 +35,11 @@ class Keys:
         return f"{self.prefix}:dead"
 
     @property
+    def forwards(self) -> str:
+        """Stream: copies of webhooks on their way to Postgres, to be passed on to ``FORWARD_URL``."""
+        return f"{self.prefix}:forwards"
+
+    @property
     def retries(self) -> str:
         """Sorted set: entry ids by due time (epoch milliseconds)."""
         return f"{self.prefix}:retries"

@@ -14,7 +14,9 @@ from ops.cli import SERVICES, become
 from ops.cli.actions import ACTIONS, Action
 from ops.cli.dead import dead
 from ops.cli.events import events
+from ops.cli.forwards import forwards
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
+from ops.cli.secret import secret
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
 from ops.sandbox.webhooks import Shape
 from ops.settings import load_settings
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.add_typer(events, name="events")
 app.add_typer(dead, name="dead")
+app.add_typer(forwards, name="forwards")
+app.add_typer(secret, name="secret")
 
 
 def run(arguments: Sequence[str]) -> NoReturn:

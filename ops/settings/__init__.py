@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ops.settings.breakers import Breakers
 from ops.settings.door import Door
 from ops.settings.engine import Engine
+from ops.settings.forwarding import Forwarding
 from ops.settings.kinds import NO_SECRET, rate_burst, rate_interval_s
 from ops.settings.logs import Logs
 from ops.settings.message import Message
@@ -31,7 +32,9 @@ Role = Literal["ingress", "processor", "projector", "cli"]
 
 
 # The last base's fields come first in the table.
-class Settings(Logs, Record, Message, Reconcile, Subscription, Breakers, Outside, Engine, Door, Places):
+class Settings(
+    Logs, Record, Message, Reconcile, Subscription, Breakers, Outside, Engine, Forwarding, Door, Places
+):
     """All settings of all services; each reads what it needs."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, hide_input_in_errors=True)

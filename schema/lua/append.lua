@@ -5,14 +5,17 @@
 -- twice (the event id shows it), not lost. A first write over `maxmemory` is refused before anything is
 -- written, so the door can put the whole batch into its spool.
 --
--- KEYS  webhooks, outcomes, then per item: dedup key, queue of its lead
+-- A webhook that is to be passed on (FORWARD_URL) has its copy written with it. That of a batch has an id of its
+-- own and is written whichever of its elements are new: whoever takes it on knows the id and takes it once.
+--
+-- KEYS  webhooks, outcomes, forwards, then per item: dedup key, queue of its lead
 -- ARGV  dedup TTL (s), instance, 1 if this batch may have been appended before (its reply was lost), then
 --       per item: kind (accept|ignore), event_id, lead_id, action, version, source, received_at, traceparent,
---       payload
+--       payload, number of forward texts (0|3), then these: id, headers, body ('' for the payload)
 -- reply per item: {1 stored | 0 duplicate, event id first accepted, entry id or ''}
-local webhooks, outcomes = KEYS[1], KEYS[2]
+local webhooks, outcomes, forwards = KEYS[1], KEYS[2], KEYS[3]
 local ttl, instance, again = ARGV[1], ARGV[2], ARGV[3] == '1'
-local WIDTH, LOOKBACK = 9, 1000
+local WIDTH, LOOKBACK = 10, 1000
 
 -- Whether this very delivery (same event, same time of receipt) is in the tail of a stream already.
 local function stored_before(stream, event_id, received_at)
@@ -27,14 +30,22 @@ local function stored_before(stream, event_id, received_at)
   return false
 end
 
-local replies = {}
-for n = 1, (#KEYS - 2) / 2 do
-  local at = 3 + (n - 1) * WIDTH
+local replies, at = {}, 3
+for n = 1, (#KEYS - 3) / 2 do
   local kind, event_id, lead_id, action, version, source, received_at, traceparent, payload =
     ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9]
-  local dedup, queue = KEYS[1 + n * 2], KEYS[2 + n * 2]
+  local dedup, queue = KEYS[2 + n * 2], KEYS[3 + n * 2]
   local first = redis.call('GET', dedup)
+  at = at + WIDTH
+  if ARGV[at] == '3' then
+    local id, headers, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    at = at + 3
+    if not first or id ~= event_id then
+      redis.call('XADD', forwards, '*', 'id', id, 'lead_id', lead_id, 'received_at', received_at,
+        'headers', headers, 'body', body == '' and payload or body)
+    end
+  end
   if not first then
     local id
     if kind == 'ignore' then

@@ -43,6 +43,8 @@ def test_help_lists_every_command() -> None:
         "doctor",
         "reconcile",
         "rebuild",
+        "secret rotate",
+        "forwards retry",
         "events list",
         "events show",
         "events tail",
