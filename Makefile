@@ -33,7 +33,7 @@ test: $(STAMP) ## run every test on real servers
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## the door beside a bare handler, interleaved (ARGS="--rounds 5")
+bench: $(STAMP) ## every figure beside its floor, interleaved (ARGS="--only ingress --rounds 5")
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 .PHONY: chaos
