@@ -28,6 +28,7 @@ from ingress.verify import verifier_of
 from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
 from ingress.webhook import WebhookDoor
 from ops.append import Appender
+from ops.durable import durability_of
 from ops.forwards import Forwards
 from ops.metrics import new_registry
 from ops.postgres import create_pool
@@ -111,6 +112,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             partitions=settings.stream_partitions,
             dedup_ttl_s=settings.dedup_ttl_secs,
             instance=settings.instance,
+            durability=await durability_of(settings, commands),
         )
         storage = Storage(appender, spool, metrics, settings.max_in_flight_appends)
         outcomes = Outcomes(settings.stream_partitions, _tails(stack, url, commands))

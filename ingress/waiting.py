@@ -69,8 +69,11 @@ class OutcomeTail:
                 future.set_result(None)
             elif self._task is None or self._task.done():
                 after = await self._end()
-                self._waiters[key].add(future)
-                self._task = asyncio.create_task(self._read(after))
+                if self._is_shut():  # meanwhile: nobody would let this waiter go
+                    future.set_result(None)
+                else:
+                    self._waiters[key].add(future)
+                    self._task = asyncio.create_task(self._read(after))
             else:
                 self._waiters[key].add(future)
         try:
@@ -84,6 +87,9 @@ class OutcomeTail:
         """Let all waiters go, and whoever comes from now on."""
         self._shut = True
         self._release()
+
+    def _is_shut(self) -> bool:
+        return self._shut
 
     async def close(self) -> None:
         """Shut, and stop reading."""

@@ -2,7 +2,8 @@
 
 Rows are drained into the stream in the order of their ids, by one process at a time (an advisory lock that
 ends with its transaction), and marked in the transaction that appended them. A crash between the two
-appends a row again, which the stream's dedup turns into a counted duplicate.
+appends a row again; and what is spooled may have reached the stream before, its reply lost twice. So rows are
+appended with ``again``: what the stream has of this very delivery is found there, not counted as a duplicate.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ _EMPTY = "SELECT NOT EXISTS (SELECT FROM ingress_spool WHERE drained_at IS NULL)
 class Appends(Protocol):
     """What the spool is drained into."""
 
-    async def append_all(self, items: Sequence[Appending]) -> list[Appended]: ...
+    async def append_all(self, items: Sequence[Appending], *, again: bool = False) -> list[Appended]: ...
 
 
 class Spool:
@@ -111,7 +112,7 @@ class Spool:
                     return 0
                 rows = await conn.fetch(_TAKE, _CHUNK, timeout=_TIMEOUT_S)
                 if rows:
-                    await appender.append_all([_item(row) for row in rows])
+                    await appender.append_all([_item(row) for row in rows], again=True)
                     await conn.execute(_MARK, [row["id"] for row in rows], timeout=_TIMEOUT_S)
                 return len(rows)
 

@@ -23,7 +23,8 @@ from ops.redis import Client
 from ops.settings import Settings
 from ops.together import end_all, until
 from processor.executor import Executor
-from processor.store import LeadStore, is_group_gone
+from processor.persistence import persistently
+from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
 from schema.calls import Entered, Entry, Finished, Finishing
@@ -34,8 +35,8 @@ log = structlog.get_logger()
 _IDLE_TICK_S = 1800.0  # a net under the wake channel, whose messages may be lost
 _QUIET_S = 1.0  # a read that blocked longer than this found the instance idle
 _PAUSE_S = 0.5
-_PAUSE_MAX_S = 10.0
 _SAFETY_S = 0.05
+_SWEEP_S = 600.0  # least time between two looks for consumers of dead instances
 _SHARE = 16  # of the slots are claimed in one read, so that Redis and this process work side by side
 _LEAST_READ = 8
 
@@ -46,14 +47,32 @@ class Engine:
     """Works one partition until told to stop."""
 
     def __init__(
-        self, store: LeadStore, executor: Executor, commands: Client, settings: Settings, on_lost: Lost
+        self,
+        store: LeadStore,
+        executor: Executor,
+        commands: Client,
+        settings: Settings,
+        *,
+        on_lost: Lost,
+        regroup: Callable[[], Awaitable[bool]],
     ) -> None:
-        """``on_lost`` is told the ids of pending entries that are no longer in the stream."""
+        """Set up; nothing is read yet.
+
+        Args:
+            store: the partition.
+            executor: runs attempts.
+            commands: for the wake channel.
+            settings: ours.
+            on_lost: is told the ids of pending entries that are no longer in the stream.
+            regroup: makes stream and group where they are gone, and says whether they were.
+        """
         self._store = store
         self._executor = executor
         self._commands = commands
         self._settings = settings
         self._on_lost = on_lost
+        self._regroup = regroup
+        self._sweep_at = 0.0
         self._works: dict[asyncio.Task[None], Work] = {}
         self._ending = 0
         self._claims: set[asyncio.Task[None]] = set()
@@ -76,7 +95,7 @@ class Engine:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish what is in work, hand back the rest, and leave the group."""
-        await until(stop, self._recovering("starting", self._store.ensure_group))
+        await until(stop, persistently("starting", self._regroup, self._regroup))
         loops = [
             asyncio.create_task(self._forever("reader", self._read_once)),
             asyncio.create_task(self._forever("ticker", self._tick_once)),
@@ -144,6 +163,13 @@ class Engine:
         if entries:
             log.info("entries.reclaimed", entries=len(entries))
             await self.take(entries, wake=False)
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        """After a takeover (somebody may have died), but seldom: it is the group's tidiness, no more."""
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + _SWEEP_S
+            await self._store.sweep()
 
     def _look_again_in(self, seconds: float) -> None:
         """Bring the next tick forward."""
@@ -173,11 +199,19 @@ class Engine:
             entry=entry,
             lease=entered.lease,
             attempt=entered.attempt,
-            verify=entered.verify,
+            # A replay's first copy may have been worked off, and its steps with it.
+            verify=entered.verify or entry.event.source == "replay",
             steps=dict(entered.steps),
             lease_ttl_s=self._settings.lease_ttl_secs,
             renewed_at=before,
         )
+        if entered.expired:
+            log.warning(
+                "lease.expired",
+                event_id=work.event.event_id,
+                lead_id=work.event.lead_id,
+                attempt=work.attempt - 1,
+            )
         log.info(
             "lead.started",
             event_id=work.event.event_id,
@@ -256,32 +290,6 @@ class Engine:
         except (StorageUnavailable, ResponseError) as error:
             log.info("shutdown.group_left_behind", kind=type(error).__name__)
 
-    # -- staying alive
-
     async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:
-            await self._recovering(name, step)
-
-    async def _recovering(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
-        """One step, done again (with growing pauses) while Redis is away or the group is gone."""
-        pause_s = _PAUSE_S
-        while True:
-            try:
-                await step()
-            except StorageUnavailable as error:
-                log.warning("redis.unavailable", loop=name, error=str(error))
-            except ResponseError as error:
-                if not is_group_gone(error):
-                    raise
-                if await self._recreate():
-                    log.warning("stream.recreated", loop=name)
-            else:
-                return
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-
-    async def _recreate(self) -> bool:
-        try:
-            return await self._store.ensure_group()
-        except StorageUnavailable:
-            return False
+            await persistently(name, step, self._regroup)

@@ -10,18 +10,31 @@ import traceback
 from dataclasses import dataclass
 
 import structlog
+from redis.exceptions import ResponseError
 
 from processor import ending
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
-from processor.store import LeadStore
+from processor.store import LeadStore, is_group_gone
 from processor.work import Work, current_work
 from schema.calls import Finished, Finishing
 from schema.codec import PayloadCodec
-from schema.errors import LeadstreamError, LeaseLost, Permanent, StorageUnavailable
+from schema.errors import (
+    LeadstreamError,
+    LeaseLost,
+    Permanent,
+    StorageUnavailable,
+    Throttled,
+    Unauthorized,
+)
 
 log = structlog.get_logger()
 
+_UNAUTHORIZED = {
+    "c2s": "c2s.unauthorized",
+    "diretrix": "diretrix.unauthorized",
+    "work": "work.unauthorized",
+}
 _FINISH_TRIES_S = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -79,7 +92,9 @@ class Executor:
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
                 done = await asyncio.shield(self.store.finish(item))
-            except StorageUnavailable as error:
+            except (StorageUnavailable, ResponseError) as error:
+                if isinstance(error, ResponseError) and not is_group_gone(error):
+                    raise
                 if pause_s is None:
                     bound.warning("finish.unavailable", error=str(error))
                     return None
@@ -101,7 +116,13 @@ def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:
 
 def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, error: Exception) -> None:
     outcome = item.outcome
+    code, step, kind = getattr(outcome, "code", ""), getattr(outcome, "step", ""), type(error).__name__
+    if isinstance(error, Unauthorized):
+        # Nothing is lost, but nothing goes on either until somebody mends the account.
+        bound.error(_UNAUTHORIZED.get(error.api, "account.unauthorized"), code=code, step=step)
+    elif isinstance(error, Throttled) and code.endswith("_throttled"):
+        bound.warning("api.throttled", api=error.api, step=step, wait_s=item.delay_s)
+    elif isinstance(error, Permanent) and code == "lead_gone":
+        bound.warning("lead.gone", step=step)
     name = "lead.dead_lettered" if outcome and outcome.type == "lead_dead_lettered" else "attempt.failed"
-    code = getattr(outcome, "code", "")
-    kind = type(error).__name__
-    bound.warning(name, code=code, step=getattr(outcome, "step", ""), kind=kind, retry_in_s=item.delay_s)
+    bound.warning(name, code=code, step=step, kind=kind, retry_in_s=item.delay_s)

@@ -13,7 +13,6 @@ only after `settle_s`. A process stopped between the last look at its lease and 
 cannot be fenced from outside: `Work.still_mine` makes that window microseconds wide, not zero.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
@@ -56,14 +55,12 @@ class Sender:
         policy: Literal["verify", "at_most_once"],
         settle_s: float,
         reserve: Reserve = no_reserve,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._c2s = c2s
         self._store = store
         self._policy = policy
         self._settle_s = settle_s
         self._reserve = reserve
-        self._wall = wall
 
     async def send_once(self, work: Work, text: str) -> str:
         """Make sure the lead has the message; its marker.
@@ -93,8 +90,9 @@ class Sender:
 
     async def _is_there(self, work: Work, intent: str, ref: str) -> bool:
         if intent:
-            age = self._wall() - float(intent)
-            if 0 <= age < self._settle_s:
+            # Both times are Redis's: the intent may be another machine's.
+            age = max(0.0, work.now_s() - float(intent))
+            if age < self._settle_s:
                 raise Throttled(
                     "an earlier send may still arrive; looking again when it has settled",
                     code="send_settling",
@@ -110,7 +108,7 @@ class Sender:
         event = work.event
         await self._reserve(work, "c2s")
         reached("send.before_intent")
-        await self._store.record(work.lease, event.event_id, INTENT, f"{self._wall():.3f}")
+        await self._store.record(work.lease, event.event_id, INTENT, f"{work.now_s():.3f}")
         work.sending = True
         reached("send.after_intent")
         work.still_mine()

@@ -23,6 +23,7 @@ from processor.outside import Clients, open_clients
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.reconcile.service import on_schedule
+from processor.regroup import Regroup
 from processor.send import Reserve, Sender
 from processor.store import LeadStore
 from schema.codec import PayloadCodec, PlainCodec
@@ -94,7 +95,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             stack.push_async_callback(reader.aclose)
             store = LeadStore(Keys(partition), commands, reader, settings)
             executor = build_executor(store, clients, pool, settings, codec, reserve=gate.reserve)
-            engines.append(Engine(store, executor, commands, settings, restore_lost(recovery, partition)))
+            lost, regroup = restore_lost(recovery, partition), Regroup(store, recovery, partition)
+            engines.append(Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup))
         await stack.enter_async_context(on_schedule(settings))
         log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)
         await asyncio.gather(*(engine.run(stop) for engine in engines))

@@ -11,8 +11,10 @@ from redis.exceptions import ResponseError
 
 from ops.batcher import Batcher
 from ops.crashpoints import reached
+from ops.recover import mark_read
 from ops.redis import Client, run, translated
 from ops.settings import Settings
+from ops.unprojected import position
 from schema import calls
 from schema.calls import Entered, Entry, Finished, Finishing, Lease, Ticked
 from schema.errors import LeaseLost
@@ -23,6 +25,7 @@ log = structlog.get_logger()
 
 Note = tuple[Lease, str, str, str]
 _MOST_PER_CALL = 100
+_LEFT_BEHIND_S = 3600.0
 
 
 class LeadStore:
@@ -38,9 +41,30 @@ class LeadStore:
         self._finishes: Batcher[Finishing, Finished] = Batcher(self._flush_finishes, most=_MOST_PER_CALL)
         self.take_next = True
 
+    async def has_group(self) -> bool:
+        """Whether stream and group are there."""
+        with translated("looking for the consumer group"):
+            try:
+                groups: Any = await self._commands.xinfo_groups(self.keys.webhooks)
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    return False
+                raise
+        return any(group["name"] == GROUP.encode() for group in groups)
+
     async def ensure_group(self, start: str = "0") -> bool:
-        """Create stream and group where they are missing; True where they were."""
+        """Create stream and group where they are missing; True where they were.
+
+        Args:
+            start: the entry after which the group reads; the stream's beginning where it does not reach so
+                far (it was made anew).
+        """
         with translated("creating the consumer group"):
+            last: Any = await self._commands.xrevrange(self.keys.webhooks, count=1)
+            last_id = last[0][0].decode() if last else "0"
+            if position(last_id) < position(start):
+                start = "0"
+            await mark_read(self._commands, self.keys, self._settings.steps_ttl_secs)
             try:
                 await self._commands.xgroup_create(self.keys.webhooks, GROUP, start, mkstream=True)
             except ResponseError as error:
@@ -133,6 +157,13 @@ class LeadStore:
             cursor=cursor,
         )
         return calls.read_tick(await run(self._commands, call))
+
+    async def sweep(self) -> None:
+        """Drop the consumers that dead instances left; see `schema/lua/sweep.lua`."""
+        idle_s = max(_LEFT_BEHIND_S, self._settings.block_secs * 10)
+        count = await run(self._commands, calls.sweep(self.keys, instance=self._instance, min_idle_s=idle_s))
+        if count:
+            log.info("group.swept", consumers=count)
 
     async def leave(self) -> None:
         """Drop this instance's consumer, only where nothing is pending for it (it would be lost)."""

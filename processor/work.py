@@ -23,6 +23,7 @@ class Work:
         verify: an earlier attempt ended unseen: read the lead before sending.
         sending: the send intent was recorded by this attempt, and not taken back.
         renewed_at: monotonic seconds just before the lease was last taken or renewed.
+        began_at: monotonic seconds just before it was taken.
         step: the step under way, for errors.
         timings_ms: milliseconds per step.
         calls: outside calls per API.
@@ -42,10 +43,21 @@ class Work:
     timings_ms: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     reserved: dict[str, Grant] = field(default_factory=dict)
+    began_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began_at = self.renewed_at
 
     @property
     def event(self) -> WebhookAccepted:
         return self.entry.event
+
+    def now_s(self) -> float:
+        """Seconds since the epoch by Redis's clock, without asking it, whatever this machine's clock says.
+
+        The fence is Redis's time when the lease was taken; since then a monotonic clock has counted.
+        """
+        return self.lease.fence / 1e6 + (self.clock() - self.began_at)
 
     def still_mine(self) -> None:
         """Check, without asking Redis, that the lease cannot have lapsed.

@@ -117,6 +117,7 @@ class Entered:
         attempt: number of this attempt, from 1.
         verify: an earlier attempt ended unseen: read the lead before sending.
         steps: the finished steps by name, as recorded.
+        expired: the attempt before this one never ended: its owner crashed or lost the lease.
     """
 
     state: Literal["run", "wait", "later", "busy", "gone"]
@@ -124,13 +125,14 @@ class Entered:
     attempt: int = 0
     verify: bool = False
     steps: Mapping[str, str] = field(default_factory=dict)
+    expired: bool = False
 
 
 def enter(
     keys: Keys, entries: Sequence[Entry], *, instance: str, lease_ttl_s: float, steps_ttl_s: int, wake: bool
 ) -> ScriptCall:
     """Ask to work on entries; ``wake`` tells idle instances that there is work in flight."""
-    names = [keys.webhooks, keys.outcomes, keys.retries, keys.fence]
+    names = [keys.webhooks, keys.outcomes, keys.retries, keys.fence, keys.regrouped]
     args = [GROUP, instance, str(round(lease_ttl_s * 1000)), str(steps_ttl_s), keys.wake if wake else ""]
     for entry in entries:
         e = entry.event
@@ -149,8 +151,9 @@ def _entered(row: Sequence[Any], keys: Keys, entry: Entry, instance: str) -> Ent
         return Entered(state)
     steps = _flat(row[2])
     attempt, verify = int(steps.pop("attempt")), steps.pop("verify", "") == "1"
+    steps.pop("entry", None)
     lease = Lease(keys.lease(entry.event.lead_id), instance, int(row[1]))
-    return Entered("run", lease, attempt, verify, steps)
+    return Entered("run", lease, attempt, verify, steps, expired=row[3] == 1)
 
 
 def renew(keys: Keys, held: Sequence[tuple[Lease, str]], *, instance: str, lease_ttl_s: float) -> ScriptCall:
@@ -292,13 +295,23 @@ def replay(
     steps_ttl_s: int,
     instance: str,
     reason: str,
+    lost: str = "",
 ) -> ScriptCall:
-    """Put an event back to work under its own id; the reply is the new entry id."""
+    """Put an event back to work under its own id; the reply is the new entry id.
+
+    ``lost`` is the id of the entry that it makes good; where that was not lost, or was made good before,
+    nothing is done and the reply is empty.
+    """
     names = [keys.webhooks, keys.outcomes, keys.fence, keys.steps(event.event_id), keys.dedup(dedup_key)]
     names += [keys.queue(event.lead_id)]
     args = [str(dedup_ttl_s), str(steps_ttl_s), instance, reason, event.event_id, event.lead_id, event.action]
-    args += [event.version, event.source, to_text(event.received_at), event.traceparent, event.payload]
+    args += [event.version, event.source, to_text(event.received_at), event.traceparent, event.payload, lost]
     return ScriptCall(script("replay"), names, args)
+
+
+def sweep(keys: Keys, *, instance: str, min_idle_s: float) -> ScriptCall:
+    """Strike idle consumers without pending entries from the group; the reply is how many."""
+    return ScriptCall(script("sweep"), [keys.webhooks], [GROUP, instance, str(round(min_idle_s * 1000))])
 
 
 def _flat(items: Sequence[bytes]) -> dict[str, str]:

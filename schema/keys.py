@@ -50,6 +50,11 @@ class Keys:
         return f"{self.prefix}:fence"
 
     @property
+    def regrouped(self) -> str:
+        """String: the stream's last entry when the group was made anew: up to it all may be read again."""
+        return f"{self.prefix}:regrouped"
+
+    @property
     def wake(self) -> str:
         """Pub/sub channel: says *there is work in flight* to instances that block on an empty stream."""
         return f"{self.prefix}:wake"
@@ -67,7 +72,7 @@ class Keys:
         return f"{self.prefix}:lead:queue:{lead_id}"
 
     def steps(self, event_id: str) -> str:
-        """Hash: attempt count, finished steps and the send intent of one event."""
+        """Hash: attempt count, finished steps, send intent of one event; the entry its replay made."""
         return f"{self.prefix}:steps:{event_id}"
 
 

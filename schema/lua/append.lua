@@ -13,6 +13,9 @@
 --       per item: kind (accept|ignore), event_id, lead_id, action, version, source, received_at, traceparent,
 --       payload, number of forward texts (0|3), then these: id, headers, body ('' for the payload)
 -- reply per item: {1 stored | 0 duplicate, event id first accepted, entry id or ''}
+--
+-- A repeat writes even where all was stored before (the key's TTL): what waits for *the last write of this
+-- connection* to be on disk or on replicas then waits for the first call's writes, too.
 local webhooks, outcomes, forwards = KEYS[1], KEYS[2], KEYS[3]
 local ttl, instance, again = ARGV[1], ARGV[2], ARGV[3] == '1'
 local WIDTH, LOOKBACK = 10, 1000
@@ -61,6 +64,7 @@ for n = 1, (#KEYS - 3) / 2 do
     redis.call('SET', dedup, event_id, 'EX', ttl)
     replies[n] = {1, event_id, id}
   else
+    if again then redis.call('EXPIRE', dedup, ttl) end
     local mine = again and stored_before(kind == 'ignore' and outcomes or webhooks, first, received_at)
     if mine then
       replies[n] = {1, first, mine}

@@ -6,16 +6,18 @@
 -- process is counted too. Whoever asks for an entry that is not (or no longer) its own gets nothing: it may have
 -- been reclaimed and finished while the asker slept.
 --
--- KEYS  webhooks, outcomes, retries, fence, then per entry: lease, queue, steps
+-- KEYS  webhooks, outcomes, retries, fence, regrouped, then per entry: lease, queue, steps
 -- ARGV  group, instance, lease TTL (ms), steps TTL (s), wake channel or '', then per entry: entry_id,
 --       event_id, lead_id, action, received_at
--- The step `verify` is set once an earlier attempt ended unseen (crash, lost lease): from then on the lead is
--- read before anything is sent.
+-- The step `verify` is set once an earlier attempt ended unseen (crash, lost lease), and for an entry that may have
+-- been worked off before its group was lost and made anew: from then on the lead is read before anything is sent. `clean` is what finish left of the last attempt: 1 sent nothing, 0 perhaps
+-- did, none at all: it never ended (its owner crashed or lost the lease).
 --
--- reply per entry: {'run', fence, [steps, with attempt and verify...]}
+-- reply per entry: {'run', fence, [steps, with attempt and verify...], 1 if the last attempt never ended}
 --                | {'wait', entry id that goes first} | {'later', ms until due} | {'busy', ms of the lease left}
 --                | {'gone'}
 local webhooks, outcomes, retries, fences = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local regrouped = redis.call('GET', KEYS[5])
 local group, instance, lease_ms, steps_s, wake = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local WIDTH = 5
 
@@ -43,18 +45,20 @@ local function enter(lease, queue, steps, entry_id, event_id, lead_id, action, r
   redis.call('SET', lease, instance .. '|' .. fence, 'PX', lease_ms)
   redis.call('ZREM', retries, entry_id)
   local attempt = redis.call('HINCRBY', steps, 'attempt', 1)
-  if attempt > 1 and redis.call('HGET', steps, 'clean') ~= '1' then redis.call('HSET', steps, 'verify', '1') end
+  local ended = redis.call('HGET', steps, 'clean')
+  local seen = regrouped and tonumber(score_of(entry_id)) <= tonumber(score_of(regrouped))
+  if seen or (attempt > 1 and ended ~= '1') then redis.call('HSET', steps, 'verify', '1') end
   redis.call('HDEL', steps, 'clean')
   redis.call('EXPIRE', steps, steps_s)
   redis.call('XADD', outcomes, '*', 'type', 'processing_started', 'event_id', event_id, 'lead_id', lead_id,
     'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', attempt, 'fence', fence,
     'instance', instance, 'entry_id', entry_id)
-  return {'run', fence, redis.call('HGETALL', steps)}
+  return {'run', fence, redis.call('HGETALL', steps), attempt > 1 and not ended and 1 or 0}
 end
 
 local replies, started = {}, false
-for n = 1, (#KEYS - 4) / 3 do
-  local k, a = 4 + (n - 1) * 3, 5 + (n - 1) * WIDTH
+for n = 1, (#KEYS - 5) / 3 do
+  local k, a = 5 + (n - 1) * 3, 5 + (n - 1) * WIDTH
   replies[n] = enter(KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4],
     ARGV[a + 5])
   started = started or replies[n][1] == 'run'

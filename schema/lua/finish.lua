@@ -75,7 +75,7 @@ local function finish(lease, queue, steps, verb, entry_id, value, delay, counted
     xadd(outcomes, outcome)
   end
   if counted == '0' then redis.call('HINCRBY', steps, 'attempt', -1) end
-  if clean == '1' then redis.call('HSET', steps, 'clean', '1') end
+  redis.call('HSET', steps, 'clean', clean)
   redis.call('EXPIRE', steps, steps_s)
   redis.call('ZADD', retries, due, entry_id)
   redis.call('DEL', lease)

@@ -3,11 +3,19 @@
 -- Its steps stay (look-ups are not paid twice, a send intent is remembered) but the attempt count starts anew,
 -- and the next attempt reads the lead before it sends: a replay can never message twice.
 --
+-- Where it makes good a lost entry, nothing is done if that entry, or one that made it good before, is in the
+-- stream: several may find the same loss at once.
+--
 -- KEYS  webhooks, outcomes, fence, steps, dedup, queue of its lead
 -- ARGV  dedup TTL (s), steps TTL (s), instance, reason, event_id, lead_id, action, version, source,
---       received_at, traceparent, payload
--- reply the new entry id
+--       received_at, traceparent, payload, the lost entry's id or ''
+-- reply the new entry id, or '' where nothing was lost
 local webhooks, outcomes, fences, steps, dedup, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local lost = ARGV[13]
+if lost ~= '' then
+  local again = redis.call('HGET', steps, 'entry')
+  if body_of(webhooks, lost) or (again and body_of(webhooks, again)) then return '' end
+end
 local fence = next_fence(fences)
 local id = redis.call('XADD', webhooks, '*', 'event_id', ARGV[5], 'lead_id', ARGV[6], 'action', ARGV[7],
   'version', ARGV[8], 'source', ARGV[9], 'received_at', ARGV[10], 'traceparent', ARGV[11], 'payload', ARGV[12])
@@ -15,7 +23,7 @@ redis.call('ZADD', queue, score_of(id), id)
 redis.call('XADD', outcomes, '*', 'type', 'event_replayed', 'event_id', ARGV[5], 'lead_id', ARGV[6],
   'action', ARGV[7], 'received_at', ARGV[10], 'at', iso_now(), 'attempt', '0', 'fence', fence,
   'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4])
-redis.call('HSET', steps, 'attempt', '0', 'verify', '1')
+redis.call('HSET', steps, 'attempt', '0', 'verify', '1', 'entry', id)
 redis.call('HDEL', steps, 'clean')
 redis.call('EXPIRE', steps, ARGV[2])
 redis.call('SET', dedup, ARGV[5], 'EX', ARGV[1])

@@ -25,6 +25,7 @@ from processor.budget import Budgets
 from processor.engine import Engine
 from processor.gate import Gate
 from processor.outside import open_clients
+from processor.regroup import Regroup
 from processor.service import build_executor, restore_lost
 from processor.store import LeadStore
 from projections.projector import Projector, read_models
@@ -98,8 +99,9 @@ class World:
         async with open_clients(settings, gate.before, settle=gate.after) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
             executor = build_executor(store, clients, pool, settings, PlainCodec(), reserve=gate.reserve)
-            lost = restore_lost(Recovery(commands, pool, settings), 0)
-            made = Engine(store, executor, commands, settings, lost)
+            recovery = Recovery(commands, pool, settings)
+            lost, regroup = restore_lost(recovery, 0), Regroup(store, recovery, 0)
+            made = Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup)
             running = asyncio.create_task(made.run(stop))
             try:
                 yield made
@@ -115,6 +117,13 @@ class World:
 async def schema(database_url: str) -> str:
     await migrate(database_url)
     return database_url
+
+
+async def forget_all(database_url: str) -> None:
+    """An empty record, so that no engine finds the unfinished events of another test."""
+    conn = await asyncpg.connect(database_url)
+    await conn.execute("TRUNCATE webhook_events, event_log, projection_checkpoints, lead_state")
+    await conn.close()
 
 
 @pytest.fixture
@@ -148,6 +157,7 @@ async def world(redis_url: str, schema: str) -> AsyncIterator[World]:
                 "BLOCK_SECS": "1",
             },
         )
+        await forget_all(schema)
         redis = command_client(redis_url)
         yield World(redis, settings, sandbox, http)
         await redis.aclose()
@@ -300,7 +310,6 @@ async def projecting(world: World) -> AsyncIterator[Callable[[], Awaitable[None]
         while await made.poll_once(0.001):
             pass
 
-    await conn.execute("TRUNCATE webhook_events, event_log, projection_checkpoints")
     yield catch_up
     await conn.close()
 
@@ -320,7 +329,7 @@ async def test_a_wiped_redis_is_recovered_from_postgres(world):
         waiting = [await world.accept(f"wiped-wait-{n}") for n in range(5)]
         await catch_up()
         await world.redis.flushall()
-        await ensure_groups(world.redis, 1)
+        await ensure_groups(world.redis, 1, 60)
         recovered = await Recovery(world.redis, pool, world.settings).run()
         assert (recovered.events, recovered.dedup_keys) == (6, 5)
         async with world.engine():

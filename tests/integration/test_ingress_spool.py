@@ -217,7 +217,7 @@ class Slow:
         self.busy, self.go = asyncio.Event(), asyncio.Event()
         self.leads: list[str] = []
 
-    async def append_all(self, items):
+    async def append_all(self, items, *, again=False):
         self.busy.set()
         await self.go.wait()
         self.leads += [i.event.lead_id for i in items]
@@ -227,5 +227,5 @@ class Slow:
 class Never:
     """A Redis that is away."""
 
-    async def append_all(self, items):
+    async def append_all(self, items, *, again=False):
         raise StorageUnavailable("away")

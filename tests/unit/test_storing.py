@@ -27,7 +27,7 @@ class Redis:
         self.away = True
         self.taken: list[Appending] = []
 
-    async def append_all(self, items):
+    async def append_all(self, items, *, again=False):
         if self.away:
             raise StorageUnavailable("away")
         self.taken += items
