@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-from ingress.answers import STATUS_PATH
 from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
 from ingress.limits import expect_continue
 from ingress.metrics import Metrics, door_metrics
 from ingress.problems import Problems, Refusal
 from ingress.rates import Buckets, source_limit
+from ingress.routes import routes_of
 from ingress.server import QuietRunner
 from ingress.settled import Record
 from ingress.storing import Storage
@@ -76,15 +76,11 @@ def build_app(deps: Deps) -> web.Application:
             return problems.refuse(request, refusal)
         return None
 
-    webhook = "/api/v1/webhook/leads"
-    app.router.add_post(webhook, deps.door.signed, expect_handler=expect)
-    app.router.add_post(webhook + "/{token}", deps.door.with_token, expect_handler=expect)
-    for method in ("GET", "POST"):
-        app.router.add_route(method, "/api/v1/leads/process", deps.trigger.process, expect_handler=expect)
-    app.router.add_get(STATUS_PATH, deps.trigger.status)
-    app.router.add_get("/health", deps.health.health)
-    app.router.add_get("/ready", deps.health.ready)
-    app.router.add_get("/metrics", deps.health.metrics)
+    for route in routes_of(deps.door, deps.trigger, deps.health):
+        if route.method == "GET" and not route.takes_body:
+            app.router.add_get(route.path, route.handler)  # and HEAD, which monitors like
+        else:
+            app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
     return app
 
 

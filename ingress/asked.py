@@ -11,7 +11,7 @@ from ops.settings import Settings
 from schema.identity import is_lead_id
 
 MOST_WAIT_S = 120
-_SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _EVENT_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _TRUTHS = {"true": True, "false": False}
 
@@ -65,7 +65,7 @@ def wait_of(request: web.Request, otherwise_s: float) -> float:
     text = request.query.get("wait")
     if text is None:
         return otherwise_s
-    if not _SECONDS.fullmatch(text) or float(text) > MOST_WAIT_S:
+    if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= MOST_WAIT_S:
         raise _refused("wait_invalid", f"wait must be a number of seconds from 0 to {MOST_WAIT_S}.")
     return float(text)
 

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 import redis
 import structlog
+from support_openapi import documented
 
 from ingress.app import running
 from ops.settings import Settings, load_settings
@@ -81,8 +82,9 @@ class Door:
 
     async def ask(self, method: str, path: str, **how: Any) -> Answer:
         async with self.client.request(method, f"http://127.0.0.1:{self.port}{path}", **how) as response:
-            raw = await response.read()
-            return Answer(response.status, orjson.loads(raw), dict(response.headers))
+            content = orjson.loads(await response.read())
+            documented(method, path, response.status, content, response.headers["Content-Type"])
+            return Answer(response.status, content, dict(response.headers))
 
     async def raw(self, *parts: bytes) -> bytes:
         """Write bytes to a socket of its own; all that comes until the door closes it."""

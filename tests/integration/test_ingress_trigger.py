@@ -158,8 +158,8 @@ async def test_finished_before(redis_url: str, record_url: str) -> None:
         await execute(record_url, "UPDATE webhook_events SET status = 'success', result = 'sent'")
         await execute(
             record_url,
-            "WITH p AS (INSERT INTO people (cpf, updated_at) VALUES ('52998224725', now()) RETURNING id) "
-            "INSERT INTO lead_people SELECT 'L1', id, 'phone', $1 FROM p",
+            "WITH p AS (INSERT INTO people (cpf, updated_at, found_at) VALUES ('52998224725', now(), now())"
+            " RETURNING id) INSERT INTO lead_people SELECT 'L1', id, 'phone', $1, now() FROM p",
             event_id,
         )
         done = await door.ask("GET", f"{PATH}?id=L1", headers=KEY)

@@ -66,7 +66,7 @@ async def test_wait_is_up_to_the_caller(redis_url: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [(f"id=L1&wait={text}", "wait_invalid") for text in ("", "-1", "abc", "121", "1e2", "nan", "٣")]
+    [(f"id=L1&wait={text}", "wait_invalid") for text in ("", "-1", "abc", "121", "1e3", "nan", "٣")]
     + [(f"id=L1&force={text}", "force_invalid") for text in ("", "yes", "1")],
 )
 async def test_parameters_that_are_none(redis_url: str, query: str, code: str) -> None:
@@ -97,8 +97,9 @@ async def test_status_of_an_event(redis_url: str, record_url: str) -> None:
         await put(record_url, event_id, "success", result="sent")
         await execute(
             record_url,
-            "WITH p AS (INSERT INTO people (cpf, name, updated_at) VALUES ('52998224725', 'Ana', now())"
-            " RETURNING id) INSERT INTO lead_people SELECT 'L1', id, 'phone', $1 FROM p",
+            "WITH p AS (INSERT INTO people (cpf, name, updated_at, found_at)"
+            " VALUES ('52998224725', 'Ana', now(), now())"
+            " RETURNING id) INSERT INTO lead_people SELECT 'L1', id, 'phone', $1, now() FROM p",
             event_id,
         )
         assert await status() == {
