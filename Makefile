@@ -36,6 +36,10 @@ test: $(STAMP) ## run every test on real servers
 bench: $(STAMP) ## every figure beside its floor, interleaved (ARGS="--only ingress --rounds 5")
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
+.PHONY: scale
+scale: $(STAMP) ## a million webhooks in the record: written, asked, rebuilt (ARGS="--events 100000")
+	@PYTHONPATH=tests $(BIN)/python -m scale $(ARGS)
+
 .PHONY: chaos
 chaos: $(STAMP) ## kill everything for a while and check the promises (ARGS="--seed 7 --minutes 10 --leads 700")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)

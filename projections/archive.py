@@ -26,10 +26,10 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Archive the batch; months that have no partition yet get one."""
     months = {fact.recorded_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for fact in facts}
     await conn.execute(_MONTHS, sorted(month for month in months if month.year < _NO_SUCH_YEAR))
-    await conn.execute(_INSERT, *columns([_row(fact) for fact in facts]))
+    await conn.execute(_INSERT, *columns([row_of(fact) for fact in facts]))
 
 
-def _row(fact: Fact) -> tuple[object, ...]:
+def row_of(fact: Fact) -> tuple[object, ...]:
     event = fact.event
     kept = fact.fields if event is None else {k: v for k, v in fact.fields.items() if k not in _OWN_COLUMNS}
     return (

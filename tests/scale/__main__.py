@@ -1,0 +1,229 @@
+"""``make scale``: a million synthetic webhooks in the record; how fast it is written, asked and rebuilt.
+
+Real servers from the wheels, in a directory of their own, deleted afterwards. Prints each figure as it comes
+and writes all of them as JSON to ``bench-results/``. Nothing here is a test: figures depend on the machine.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+from scale.generator import facts, now
+
+from ops.dev.postgres_server import EmbeddedPostgres
+from ops.dev.redis_server import EmbeddedRedis
+from ops.migrate import migrate
+from ops.queries import query
+from ops.redis import Client, blocking_client
+from ops.settings import Settings
+from projections import archive
+from projections.batch import Fact
+from projections.projector import Projector, read_models
+from projections.trimmer import Trimmer
+from schema.codec import PlainCodec
+from schema.keys import GROUP, Keys
+
+KEYS = Keys(0)
+LOG_COLUMNS = (
+    *("recorded_at", "partition", "stream", "entry_id", "type"),
+    *("event_id", "lead_id", "hook_action", "fields", "payload"),
+)
+SEED_QUERIES = ("stats_by_status", "stats_several_attempts", "stats_success_rate")
+Figures = dict[str, Any]
+
+
+def batched(some: Iterable[Fact], size: int) -> Iterator[list[Fact]]:
+    """Lists of at most ``size`` (itertools has it from Python 3.12 on)."""
+    source = iter(some)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def say(name: str, value: object) -> None:
+    print(f"{name}: {json.dumps(value)}", flush=True)
+
+
+async def history(conn: asyncpg.Connection, some: Iterable[Fact]) -> Figures:
+    """Facts copied into the archive alone, as if they had been projected long ago."""
+    begun, number = time.perf_counter(), 0
+    for chunk in batched(some, 20_000):
+        rows = [archive.row_of(fact) for fact in chunk]
+        await conn.copy_records_to_table("event_log", records=rows, columns=LOG_COLUMNS)
+        number += len(rows)
+    took = time.perf_counter() - begun
+    return {"entries": number, "copied_per_second": round(number / took)}
+
+
+def rebuild(env: dict[str, str], *words: str) -> Figures:
+    """`c2s rebuild` as an operator runs it."""
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "projections.rebuild", "--json", *words]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(done.stderr)
+    found: Figures = json.loads(done.stdout)
+    found["tables"] = {name: table["rows"] for name, table in found["tables"].items()}
+    found["examples"] = found["examples"][:3]
+    return found | {"seconds": round(time.perf_counter() - begun, 1)}
+
+
+async def ask(conn: asyncpg.Connection) -> Figures:
+    """Milliseconds of the seed's queries and of every view: median of five, after one to warm up."""
+    views = await conn.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY 1")
+    texts = {name: query(name) for name in SEED_QUERIES}
+    texts |= {row["viewname"]: f"SELECT * FROM {row['viewname']}" for row in views}
+    found = {}
+    for name, text in texts.items():
+        times = []
+        for _ in range(6):
+            begun = time.perf_counter()
+            rows = await conn.fetch(text)
+            times.append((time.perf_counter() - begun) * 1000)
+        found[name] = {"ms": round(statistics.median(times[1:]), 1), "rows": len(rows)}
+    return found
+
+
+async def put(redis: Client, some: Iterable[Fact]) -> int:
+    """Facts into the streams, webhooks delivered to and acknowledged by the processors' group; how many."""
+    number = 0
+    for chunk in batched(some, 1_000):
+        async with redis.pipeline(transaction=False) as pipe:
+            for fact in chunk:
+                pipe.xadd(KEYS.webhooks if fact.stream == "webhooks" else KEYS.outcomes, fact.fields)
+            await pipe.execute()
+        rows = await redis.xreadgroup(GROUP, "scale", {KEYS.webhooks: ">"}, count=1_000)
+        if rows:
+            await redis.xack(KEYS.webhooks, GROUP, *(entry_id for entry_id, _ in rows[0][1]))
+        number += len(chunk)
+    return number
+
+
+async def streams(conn: asyncpg.Connection, redis: Client, webhooks: int) -> Figures:
+    """The projector over the streams, trimming as it goes; Redis's memory after each tenth of the webhooks.
+
+    The facts are appended as they are, without dedup keys: those live for DEDUP_TTL_SECS whatever is trimmed.
+    """
+    made = Projector(conn, redis, partitions=1, batch=500, models=read_models(PlainCodec()))
+    trimmer = Trimmer(redis, Settings(), time.time)
+    source = iter(facts(webhooks, now() - timedelta(hours=6), now(), seed=2))
+    tenth = webhooks * 321 // 1000  # facts
+    memory, projected, took = {}, 0, 0.0
+    for _ in range(10):
+        await put(redis, islice(source, tenth))
+        begun = time.perf_counter()
+        while number := await made.poll_once(0):
+            await trimmer.projected(number, made.checkpoints)
+            projected += number
+        took += time.perf_counter() - begun
+        memory[projected] = (await redis.info("memory"))["used_memory"]
+    return {
+        "projected_per_second": round(projected / took),
+        "projected": projected,
+        "xlen": {s: await redis.xlen(s) for s in (KEYS.webhooks, KEYS.outcomes)},
+        "redis_bytes_after": memory,
+        "last_to_first": round(memory[max(memory)] / memory[min(memory)], 3),
+    }
+
+
+async def beside_traffic(redis: Client, env: dict[str, str], per_second: int) -> Figures:
+    """A swap while webhooks arrive and a projector of its own process writes; then the check."""
+    projector = subprocess.Popen(  # noqa: ASYNC220 -- started once
+        [sys.executable, "-m", "projections"], env={**env, "LOG_LEVEL": "error"}
+    )
+    source = facts(1_000_000, now(), now() + timedelta(seconds=1_000_000 / per_second), seed=3)
+    arrived, done = 0, asyncio.Event()
+
+    async def arrive() -> None:
+        nonlocal arrived
+        begun = time.perf_counter()
+        for chunk in batched(source, max(1, per_second * 3 // 10)):  # about 3.3 facts each
+            arrived += await put(redis, chunk)
+            if done.is_set():
+                return
+            ahead = arrived / (per_second * 3.3) - (time.perf_counter() - begun)
+            await asyncio.sleep(max(0.0, ahead))
+
+    async def swap() -> Figures:
+        try:
+            return await asyncio.to_thread(rebuild, env)
+        finally:
+            done.set()
+
+    try:
+        _, swapped = await asyncio.gather(arrive(), swap())
+        checked = await asyncio.to_thread(rebuild, env, "--check")
+    finally:
+        projector.send_signal(signal.SIGTERM)
+        projector.wait(20)
+    return {"arrived": arrived, "swap": swapped, "check_afterwards": checked}
+
+
+async def run(words: argparse.Namespace, redis_url: str, database_url: str) -> Figures:
+    found: Figures = {"webhooks": words.events, "cores": os.cpu_count(), "at": datetime.now(UTC).isoformat()}
+    env = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": database_url, "INSTANCE": "scale"}
+
+    def note(name: str, value: Figures) -> None:
+        found[name] = value
+        say(name, value)
+
+    await migrate(database_url)
+    conn = await asyncpg.connect(database_url, server_settings={"timezone": "UTC"})
+    redis = blocking_client(redis_url, block_s=1)
+    await redis.xgroup_create(KEYS.webhooks, GROUP, "0", mkstream=True)
+    end = now()
+    begin = end - timedelta(days=words.days)
+    await conn.execute("SELECT ensure_event_log_partitions($1, $2)", begin, words.days // 28 + 1)
+    note("history", await history(conn, facts(words.events, begin, end)))
+    await conn.execute("VACUUM ANALYZE event_log")
+    note("filled", await asyncio.to_thread(rebuild, env))
+    note("check", await asyncio.to_thread(rebuild, env, "--check"))
+    await conn.execute("VACUUM ANALYZE")
+    note("queries_ms", await ask(conn))
+    note("streams", await streams(conn, redis, words.streamed))
+    note("beside_traffic", await beside_traffic(redis, env, words.rate))
+    await redis.aclose()
+    await conn.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make scale")
+    parser.add_argument("--events", type=int, default=1_000_000, help="webhooks in the history")
+    parser.add_argument("--days", type=int, default=60, help="over how many days")
+    parser.add_argument("--streamed", type=int, default=200_000, help="webhooks through the streams")
+    parser.add_argument(
+        "--rate", type=int, default=50, help="webhooks a second while the tables are exchanged"
+    )
+    words = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with tempfile.TemporaryDirectory(prefix="c2s-scale-") as folder:
+        postgres = EmbeddedPostgres(Path(folder) / "postgres", fsync=False)
+        try:
+            with postgres, EmbeddedRedis(Path(folder) / "redis") as server:
+                found = asyncio.run(run(words, server.url, postgres.url))
+        finally:
+            postgres.delete()
+    results = Path("bench-results")
+    results.mkdir(exist_ok=True)
+    path = results / f"scale-{found['webhooks']}.json"
+    path.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
