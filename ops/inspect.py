@@ -1,4 +1,4 @@
-"""Reads for the operator: lists of events, one event's whole story, and the plan's statistics.
+"""Reads for the operator: lists of events, and one event's whole story.
 
 A story is told from the archive in Postgres plus the streams' tail that is not recorded yet. Where one of
 the two is away, the other tells what it knows, and a note says so.
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -32,14 +32,6 @@ _BOOKKEEPING = frozenset({"attempt", "verify", "clean"})  # fields of the steps 
 
 class Unmigrated(LeadstreamError):  # noqa: N818 -- a state of the world
     """The database has no tables of ours."""
-
-
-class Statistics(TypedDict):
-    """The answers to the plan's three queries (§5.1), each as rows."""
-
-    by_status: list[Row]
-    several_attempts: list[Row]
-    success_rate: list[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +81,6 @@ async def list_events(settings: Settings, which: Filter) -> list[Row]:
             query("events_list"), which.lead_id, which.status, which.action, which.since, which.limit
         )
     return [dict(row) for row in rows]
-
-
-async def read_statistics(settings: Settings) -> Statistics:
-    """The plan's three queries, as they stand there; errors as in `list_events`."""
-    async with _record(settings) as connection:
-        names = ("stats_by_status", "stats_several_attempts", "stats_success_rate")
-        answers = [[dict(row) for row in await connection.fetch(query(name))] for name in names]
-    return Statistics(by_status=answers[0], several_attempts=answers[1], success_rate=answers[2])
 
 
 async def read_stories(settings: Settings, name: str) -> Stories:

@@ -142,12 +142,23 @@ def send(  # noqa: PLR0917 -- typer passes by name
         print_table([{name: answer.get(name) for name in ("status", "event_id", "lead_id")}])
 
 
-@app.command(epilog="Example: [bold]c2s stats --json[/]")
-def stats(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
-    """Webhooks by status, leads with several attempts, success rate (the plan's three queries)."""
+@app.command(
+    epilog="Examples: [bold]c2s stats --since 7d[/], [bold]c2s stats --watch[/], [bold]c2s stats --json[/]"
+)
+def stats(
+    since: Annotated[str, typer.Option(help="An age (30m, 24h, 7d) or a time.")] = "24h",
+    watch: Annotated[bool, typer.Option("--watch", help="Ask again and again, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of --watch.")] = 2.0,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """How it goes: the plan's three queries, then hours, latencies, repeats, errors, calls, who waits.
+
+    The same answers are in SQL: views daily_… for the last 24 hours, functions stats_… for any time.
+    """
     from ops.cli.stats import stats_command  # noqa: PLC0415 -- brings asyncpg along
 
-    stats_command(settings_of(data_dir), as_json=as_json)
+    stats_command(settings_of(data_dir), since=since, watch_s=every if watch else 0.0, as_json=as_json)
 
 
 @app.command(epilog="Example: [bold]c2s doctor[/]; exit code 1 if something is marked FAIL.")

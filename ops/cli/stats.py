@@ -1,24 +1,186 @@
-"""`c2s stats`: the plan's three queries."""
+"""`c2s stats`: the plan's three queries and the operator's daily questions, with small charts."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
-from ops.cli.output import print_json, print_table
-from ops.inspect import read_statistics
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ops.cli.charts import bar, sparkline
+from ops.cli.events import since_of
+from ops.cli.output import STYLES, cell, console, print_json, print_json_line
 from ops.settings import Settings
+from ops.statistics import Row, Statistics, read_statistics, record
+
+_SHOWN = 10
+_HOURS = 72  # of a sparkline: the newest
 
 
-def stats_command(settings: Settings, *, as_json: bool) -> None:
-    """Print the three queries' answers.
+def stats_command(settings: Settings, *, since: str, watch_s: float, as_json: bool) -> None:
+    """Print the answers, once or (with ``watch_s`` above 0) every so many seconds until Ctrl-C.
 
     Raises:
+        SettingsError: ``since`` is neither an age nor a time.
         StorageUnavailable: Postgres cannot be reached.
     """
-    found = asyncio.run(read_statistics(settings))
+    since_of(since, datetime.now(UTC))  # wrong words before anything is opened
+    work = _watch(settings, since, watch_s, as_json) if watch_s else _once(settings, since, as_json)
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        if not watch_s:
+            raise
+
+
+async def _once(settings: Settings, since: str, as_json: bool) -> None:
+    async with record(settings) as connection:
+        found = await read_statistics(connection, _moment(since))
     if as_json:
         print_json(found)
-        return
-    print_table(found["by_status"], title="Webhooks by status, last 24 hours")
-    print()
-    print_table(found["several_attempts"], title="Leads with several webhooks, and most retries")
-    print()
-    print_table(found["success_rate"], title="Success rate in percent, last 24 hours")
+    else:
+        console().print(page(found, since))
+
+
+async def _watch(settings: Settings, since: str, watch_s: float, as_json: bool) -> None:
+    async with record(settings) as connection:
+        if as_json:
+            while True:
+                print_json_line(await read_statistics(connection, _moment(since)))
+                await asyncio.sleep(watch_s)
+        with Live(console=console(), auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(page(await read_statistics(connection, _moment(since)), since), refresh=True)
+                await asyncio.sleep(watch_s)
+
+
+def _moment(since: str) -> datetime:
+    now = datetime.now(UTC)
+    return since_of(since, now) or now - timedelta(hours=24)
+
+
+def page(found: Statistics, since: str) -> RenderableType:
+    """All of it, as it is shown."""
+    counts = Counter({row["status"]: row["count"] for row in found["by_status"]})
+    parts: list[RenderableType] = [
+        _titled("Webhooks by status, last 24 hours"),
+        _bars(
+            [(row["status"], row["count"], _seconds(row["avg_duration_secs"])) for row in found["by_status"]],
+            counts.total(),
+        ),
+        _titled("Success rate in percent, last 24 hours"),
+        Text(_number(found["success_rate"][0]["success_rate"])),
+        _titled("Leads with several webhooks, and most retries"),
+        _table(found["several_attempts"][:_SHOWN]),
+        _more(found["several_attempts"]),
+        _titled(f"Since {since}: received by hour"),
+        *_hours(found["status_by_hour"]),
+        _titled("Ends"),
+        _table(found["success"]),
+        _titled("Seconds from acceptance to message"),
+        _table(found["latency"]),
+        _titled("Repeats"),
+        _table(found["duplicates"]),
+        _titled("Events by failed attempts"),
+        _bars(
+            [
+                (str(row["retry_count"]), row["events"], f"{row['failed']} given up")
+                for row in found["retries"]
+            ],
+            sum(row["events"] for row in found["retries"]),
+        ),
+        _titled("Errors by outside API, code and step"),
+        _bars(
+            [_error(row) for row in found["errors"][:_SHOWN]],
+            max((r["failures"] for r in found["errors"]), default=0),
+        ),
+        _titled("Outside calls"),
+        _bars(
+            [
+                (row["api"], row["calls"], f"{_number(row['calls_per_event'])} per event")
+                for row in found["calls"]
+            ],
+            max((row["calls"] for row in found["calls"]), default=0),
+        ),
+        _titled("New leads without a message"),
+        _table(
+            found["without_message"][:_SHOWN], ("lead_id", "received_at", "status", "result", "error_code")
+        ),
+        _more(found["without_message"]),
+        _titled("Waiting, the longest first"),
+        _table(
+            found["waiting"][:_SHOWN],
+            ("lead_id", "hook_action", "status", "waiting_secs", "retry_at", "error_code"),
+        ),
+        _more(found["waiting"]),
+    ]
+    return Group(*parts)
+
+
+def _titled(words: str) -> Text:
+    return Text(f"\n{words}", "bold")
+
+
+def _number(value: object) -> str:
+    return "-" if value is None else cell(value).plain
+
+
+def _seconds(value: object) -> str:
+    return "" if value is None else f"{_number(value)} s on average"
+
+
+def _error(row: Row) -> tuple[str, int, str]:
+    name = " ".join(str(row[part] or "-") for part in ("error_api", "error_code", "step"))
+    return name, row["failures"], f"{row['events']} events"
+
+
+def _bars(rows: Iterable[tuple[str, int | Decimal, str]], most: int | Decimal) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="blue")
+    table.add_column(style="dim")
+    for name, value, remark in rows:
+        table.add_row(
+            Text(name, STYLES.get(name, "")), _number(value), bar(float(value), float(most)), remark
+        )
+    return table if table.row_count else Text("none", "dim")
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str] = ()) -> RenderableType:
+    names = list(columns or (rows[0] if rows else ()))
+    if not rows:
+        return Text("none", "dim")
+    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    for name in names:
+        numeric = all(isinstance(row[name], int | float | Decimal | None) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell(row[name]) for name in names))
+    return table
+
+
+def _more(rows: Sequence[Row]) -> Text:
+    left = len(rows) - _SHOWN
+    return Text(f"and {left:,} more" if left > 0 else "", "dim")
+
+
+def _hours(rows: Sequence[Row]) -> list[RenderableType]:
+    """A sparkline per status over the same hours; hours without webhooks show as gaps."""
+    if not rows:
+        return [Text("none", "dim")]
+    last = max(row["hour"] for row in rows)
+    first = max(min(row["hour"] for row in rows), last - timedelta(hours=_HOURS - 1))
+    hours = [first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)]
+    events = {(row["status"], row["hour"]): row["events"] for row in rows}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for status in sorted({row["status"] for row in rows}):
+        values = [events.get((status, hour), 0) for hour in hours]
+        style = STYLES.get(status, "")
+        remark = f"{sum(values):,}, at most {max(values):,} an hour"
+        table.add_row(Text(status, style), Text(sparkline(values), style), Text(remark, "dim"))
+    return [table, Text(f"{first.astimezone():%Y-%m-%d %H:%M} to {last.astimezone():%Y-%m-%d %H:%M}", "dim")]

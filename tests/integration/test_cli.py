@@ -204,10 +204,12 @@ async def test_the_unknown_is_a_problem_not_a_crash(system: System) -> None:
     assert done.stderr.strip() == "error: no event and no lead nobody is known here"
 
 
-async def test_stats_are_the_plans_three_queries(system: System) -> None:
+async def test_stats_answer_the_plans_queries_and_the_daily_questions(system: System) -> None:
     """Two successes and one open event: the numbers agree; on an empty record nothing divides by zero."""
     empty = await system.json("stats")
-    assert empty == {"by_status": [], "several_attempts": [], "success_rate": [{"success_rate": None}]}
+    assert empty["by_status"] == empty["several_attempts"] == empty["waiting"] == []  # type: ignore[index]
+    assert empty["success_rate"] == [{"success_rate": None}]  # type: ignore[index]
+    assert (await system.c2s("stats")).returncode == 0
     for lead in ("L-1", "L-2"):
         await system.accept(lead)
         await system.attempt()
@@ -217,7 +219,32 @@ async def test_stats_are_the_plans_three_queries(system: System) -> None:
     counts = {row["status"]: row["count"] for row in found["by_status"]}  # type: ignore[index]
     assert counts == {"success": 2, "received": 1}
     assert found["success_rate"] == [{"success_rate": 66.67}]  # type: ignore[index]
-    assert "66.67" in (await system.c2s("stats")).stdout
+    assert [(row["success"], row["waiting"]) for row in found["success"]] == [(2, 1)]  # type: ignore[index]
+    assert [row["lead_id"] for row in found["waiting"]] == ["L-3"]  # type: ignore[index]
+    assert sum(row["events"] for row in found["status_by_hour"]) == 3  # type: ignore[index]
+    shown = (await system.c2s("stats", "--since", "7d")).stdout
+    assert "66.67" in shown
+    assert "██" in shown
+    assert (await system.c2s("stats", "--since", "soon")).returncode == 2
+
+
+async def test_stats_can_be_watched(system: System) -> None:
+    """Each look is a line of JSON; a new event shows in a later one; Ctrl-C is a fine end."""
+    watching = await asyncio.create_subprocess_exec(
+        C2S, "stats", "--watch", "--every", "0.1", "--json", env=system.environment(),
+        stdout=asyncio.subprocess.PIPE, limit=2**20,
+    )  # fmt: skip
+    assert watching.stdout is not None
+    seen = []
+    async with asyncio.timeout(30):
+        while not seen or seen[-1] != 1:
+            seen.append(len(json.loads(await watching.stdout.readline())["waiting"]))
+            if seen == [0]:
+                await system.accept("L-9")
+                await system.project()
+        watching.send_signal(signal.SIGINT)
+        assert await watching.wait() == 0
+    assert seen[0] == 0
 
 
 async def test_doctor_finds_a_healthy_system(system: System) -> None:

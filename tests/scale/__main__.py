@@ -23,7 +23,6 @@ from typing import Any
 
 import asyncpg
 import structlog
-from scale.generator import facts, now
 
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
@@ -35,6 +34,7 @@ from projections import archive
 from projections.batch import Fact
 from projections.projector import Projector, read_models
 from projections.trimmer import Trimmer
+from scale.generator import facts, now
 from schema.codec import PlainCodec
 from schema.keys import GROUP, Keys
 
