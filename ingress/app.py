@@ -33,6 +33,7 @@ from ops.forwards import Forwards
 from ops.metrics import new_registry
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
+from ops.rotation import PreviousSecret
 from ops.settings import Settings
 from ops.spool import Spool
 from ops.together import end_all
@@ -118,7 +119,17 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         forwarder = await _forwarder(stack, settings, Forwards(pool), codec, metrics)
         yield Deps(
             settings=settings,
-            door=WebhookDoor(settings, verifier, storage, codec, metrics, now, leads, forwarder is not None),
+            door=WebhookDoor(
+                settings,
+                verifier,
+                storage,
+                codec,
+                metrics,
+                now,
+                leads,
+                forwarder is not None,
+                PreviousSecret(commands).used,
+            ),
             trigger=Trigger(
                 settings, storage, outcomes, Record(pool), codec, now, Buckets(settings.lead_rate_limit)
             ),

@@ -52,6 +52,7 @@ class WebhookDoor:
         now: the present, aware of its time zone.
         leads: the rate of each lead's webhooks; only verified ones count.
         forwarding: whether each request is kept to be passed on as well.
+        previous_secret_used: is told when a previous secret vouched for a webhook; must not wait.
     """
 
     settings: Settings
@@ -62,6 +63,7 @@ class WebhookDoor:
     now: Callable[[], datetime]
     leads: Buckets
     forwarding: bool
+    previous_secret_used: Callable[[], None] = lambda: None
 
     async def signed(self, request: web.Request) -> web.Response:
         """``POST /api/v1/webhook/leads``."""
@@ -88,6 +90,7 @@ class WebhookDoor:
         self._check_time(verified, body, now)
         if verified.previous:
             self.metrics.previous_secret.labels(verified.by).inc()
+            self.previous_secret_used()
             log.warning("auth.previous_secret", kind=verified.by)
         trace = request.headers.get("traceparent", "")
         if trace and not _TRACEPARENT.fullmatch(trace):

@@ -6,14 +6,25 @@ is) is made only where a token is set.
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 import asyncpg
 from redis.exceptions import RedisError, ResponseError
 
-from ops.findings import Finding, backlog, clock, eviction, persistence, postgres_version, redis_version
+from ops.alerts.readings import read_silence
+from ops.alerts.silence import Silence
+from ops.findings import (
+    Finding,
+    backlog,
+    clock,
+    duration,
+    eviction,
+    persistence,
+    postgres_version,
+    redis_version,
+)
 from ops.migrate import pending
 from ops.postgres import connect
 from ops.postgres import translated as postgres_translated
@@ -116,22 +127,53 @@ async def check_postgres(settings: Settings) -> list[Finding]:
         return [Finding("postgres", "FAIL", words, "start PostgreSQL, or correct DATABASE_URL")]
     try:
         with postgres_translated("examining it"):
-            return await _postgres_findings(connection)
+            return await _postgres_findings(connection, settings)
     except (StorageUnavailable, asyncpg.PostgresError) as error:
         return [Finding("postgres", "FAIL", f"refused a query: {type(error).__name__}", "see its log")]
     finally:
         await connection.close(timeout=_CLOSE_TIMEOUT_S)
 
 
-async def _postgres_findings(connection: asyncpg.Connection) -> list[Finding]:
+async def _postgres_findings(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
     version = connection.get_server_version()
+    waiting = await _migrations(connection)
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     return [
         Finding("postgres", "ok", "answers"),
         postgres_version(version.major, version.minor),
         clock("postgres clock", (now - datetime.now(UTC)).total_seconds()),
-        await _migrations(connection),
+        waiting,
+        *(await _arrivals(connection, settings) if waiting.level == "ok" else ()),
     ]
+
+
+async def _arrivals(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
+    """Whether webhooks come as usual, and whether those that do not come would be found."""
+    silence = await read_silence(connection, settings)
+    every = settings.reconcile_every
+    remedy = "set RECONCILE_EVERY=15m on the processors once C2S sends its webhooks here"
+    return [
+        silence_finding(silence),
+        Finding("reconcile", "ok", f"every {duration(timedelta(seconds=every))}")
+        if every
+        else Finding("reconcile", "ok", "off: webhooks that never came are not looked for", remedy),
+    ]
+
+
+def silence_finding(silence: Silence | None) -> Finding:
+    """Whether no webhook has come for longer than usual."""
+    if silence is None:
+        return Finding("webhooks", "ok", "too little history to say what is usual at this hour")
+    words = (
+        f"the last one {duration(timedelta(seconds=silence.silent_s))} ago; the usual longest gap at this "
+        f"hour is {duration(timedelta(seconds=silence.usual_s))}"
+    )
+    if silence.unusual:
+        remedy = (
+            "does C2S still send here? `c2s reconcile` finds what was missed, `c2s subscribe` takes it back"
+        )
+        return Finding("webhooks", "warn", words, remedy)
+    return Finding("webhooks", "ok", words)
 
 
 async def _migrations(connection: asyncpg.Connection) -> Finding:

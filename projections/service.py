@@ -14,6 +14,7 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
+from ops.alerts.watch import watching
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
 from ops.settings import Settings
@@ -95,7 +96,8 @@ async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
         conn.add_termination_listener(lambda _conn: lost.set())
         await _take_lock(conn, outage)
         log.info("projector.active")
-        await until(lost, together(_project(settings, conn, reader, outage), keep_archive(settings)))
+        async with watching(settings):
+            await until(lost, together(_project(settings, conn, reader, outage), keep_archive(settings)))
     finally:
         await reader.aclose()
         # A polite end: a backend that waits for the lock would not notice a closed socket, and take it.

@@ -59,6 +59,11 @@ class Keys:
         """Pub/sub channel: says *there is work in flight* to instances that block on an empty stream."""
         return f"{self.prefix}:wake"
 
+    @property
+    def previous_secret(self) -> str:
+        """String: when a webhook last came with a previous secret (epoch milliseconds); in partition 0."""
+        return f"{self.prefix}:previous_secret"
+
     def dedup(self, dedup_key: str) -> str:
         """String: the event id first accepted for a dedup key."""
         return f"{self.prefix}:dedup:{dedup_key}"

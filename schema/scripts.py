@@ -11,7 +11,18 @@ from importlib.resources import files
 from typing import Literal
 
 ScriptName = Literal[
-    "append", "enter", "renew", "record", "finish", "tick", "replay", "sweep", "budget", "budget_note", "trim"
+    "append",
+    "enter",
+    "renew",
+    "record",
+    "finish",
+    "tick",
+    "replay",
+    "sweep",
+    "budget",
+    "budget_note",
+    "trim",
+    "survey",
 ]
 
 

@@ -1,6 +1,7 @@
 """The commands of `c2s` and what they say about themselves; the work is done elsewhere."""
 
 import asyncio
+import logging
 import secrets
 import sys
 from collections.abc import Sequence
@@ -8,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
+import structlog
 import typer
 
 from ops.cli import SERVICES, become
 from ops.cli.actions import ACTIONS, Action
+from ops.cli.alerts import alerts
 from ops.cli.dead import dead
 from ops.cli.events import events
 from ops.cli.forwards import forwards
@@ -37,10 +40,16 @@ app.add_typer(events, name="events")
 app.add_typer(dead, name="dead")
 app.add_typer(forwards, name="forwards")
 app.add_typer(secret, name="secret")
+app.add_typer(alerts, name="alerts")
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Run a command and exit. Expected faults are one line, never a traceback."""
+    # Standard output is the command's; what the code logs on the way goes beside it.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         app(list(arguments), prog_name="c2s")
     except SettingsError as error:

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ops.settings.alerts import Alerts
 from ops.settings.breakers import Breakers
 from ops.settings.door import Door
 from ops.settings.engine import Engine
@@ -33,7 +34,18 @@ Role = Literal["ingress", "processor", "projector", "cli"]
 
 # The last base's fields come first in the table.
 class Settings(
-    Logs, Record, Message, Reconcile, Subscription, Breakers, Outside, Engine, Forwarding, Door, Places
+    Logs,
+    Alerts,
+    Record,
+    Message,
+    Reconcile,
+    Subscription,
+    Breakers,
+    Outside,
+    Engine,
+    Forwarding,
+    Door,
+    Places,
 ):
     """All settings of all services; each reads what it needs."""
 
@@ -112,6 +124,10 @@ def _relations(s: Settings) -> list[str]:
         (
             s.trim_keep == 0 or s.trim_keep >= LEAST_KEPT,
             f"TRIM_KEEP must be 0 or at least {LEAST_KEPT} (lost replies are looked for there)",
+        ),
+        (
+            not s.alert_email_to or bool(s.alert_email_from and s.smtp_url.get_secret_value()),
+            "ALERT_EMAIL_TO: needs ALERT_EMAIL_FROM and SMTP_URL as well",
         ),
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )
