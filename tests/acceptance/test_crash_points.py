@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from chaos import invariants
-from chaos.system import System, running
+from chaos import facts
+from chaos.invariants import verdicts
+from chaos.sender import Accepted
+from chaos.system import LEASE_TTL_S, System, running
 from ops.crashpoints import POINTS
 from ops.sandbox.webhooks import signature, webhook_body
 
@@ -25,30 +27,31 @@ async def post(system: System, body: bytes) -> str:
                 await asyncio.sleep(0.1)
 
 
-async def final(system: System, event_id: str) -> None:
-    """Until the event's row says that it reached its end."""
-    async with asyncio.timeout(30):
-        while not await invariants.count_final(system.ready["database_url"], {event_id}):  # noqa: ASYNC110 -- other processes
+async def at_rest(system: System, event_id: str) -> None:
+    """Until the event reached its end and nothing of it is under way."""
+    ready = system.ready
+    async with asyncio.timeout(60):
+        while await facts.unsettled(ready["database_url"], ready["redis_url"], {event_id}):  # noqa: ASYNC110 -- other processes
             await asyncio.sleep(0.1)
 
 
 async def test_a_crash_at_any_point_loses_nothing_and_repeats_nothing(tmp_path):
     """For each named point: one process dies exactly there; then every invariant holds."""
     order = tmp_path / "crash-at"
-    accepted = {}
+    accepted: dict[str, list[Accepted]] = {}
     async with running(tmp_path / "up", processors=2, CRASH_FILE=str(order)) as system:
         for point in POINTS:
             order.write_text(point)
             lead = "crash-" + point.replace(".", "-").replace("_", "-")
             body = webhook_body(lead, "on_create_lead", "seed", datetime.now(UTC))
-            accepted[point] = await post(system, body)
-            await final(system, accepted[point])
+            event_id = await post(system, body)
+            accepted[lead] = [Accepted(event_id, "accepted", 1)]
+            await at_rest(system, event_id)
             assert not order.exists(), f"nothing reached {point}"
         messages = (await system.sandbox())["messages"]
         ready = system.ready
         assert len(messages) == len(POINTS)
         assert {len(texts) for texts in messages.values()} == {1}
-        broken = await invariants.broken(
-            accepted.values(), ready["database_url"], ready["redis_url"], messages
-        )
-        assert broken == []
+        found = await facts.gather(ready["database_url"], ready["redis_url"], messages)
+        broken = {name: what for name, what in verdicts(found, accepted, LEASE_TTL_S).items() if what}
+        assert broken == {}

@@ -1,4 +1,4 @@
-"""The system under chaos: `c2s up` in a process of its own, and the hands that hurt it."""
+"""The system under chaos: `c2s up`, its servers behind proxies, and the hands that hurt it."""
 
 import asyncio
 import json
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+
+from chaos.servers import Server, serving
 
 # Short times, so that a minute of chaos holds many takeovers; the relations are those of the defaults.
 FAST = {
@@ -29,25 +31,39 @@ FAST = {
     "C2S_RATE_LIMIT": "0",
     "DIRETRIX_RATE_LIMIT": "0",
     "WORK_API_RATE_LIMIT": "0",
+    "TRIM_KEEP": "1000",
 }
-START_DEADLINE_S = 90.0
+LEASE_TTL_S = float(FAST["LEASE_TTL_SECS"])
+START_DEADLINE_S = 120.0
+# A storm kills far more often than a service that cannot run would die: its waits must not grow to 15 s.
+_UP = """
+from ops.dev.restarts import RestartPolicy
+RestartPolicy.__init__.__defaults__ = (0.2, 1.0, 30.0)
+from ops.cli import main
+main()
+"""
 
 
 @dataclass
 class System:
-    """A running `c2s up`."""
+    """A running `c2s up` and its servers."""
 
     process: asyncio.subprocess.Process
     ready_file: Path
     http: aiohttp.ClientSession
+    servers: dict[str, Server]
 
     @property
     def ready(self) -> dict:
         return json.loads(self.ready_file.read_text())
 
     def hurt(self, name: str, number: signal.Signals) -> bool:
-        """Send a signal to a service; False where it is not running just now."""
-        pid = self.ready["pids"].get(name)
+        """Send a signal to a service or a server; False where it is not running just now."""
+        server = self.servers.get(name)
+        if server is not None:
+            pid = server.embedded.pid if server.embedded.running else None
+        else:
+            pid = self.ready["pids"].get(name)
         if pid is None:
             return False
         with suppress(ProcessLookupError):
@@ -73,31 +89,42 @@ async def running(data_dir: Path, processors: int = 3, **env: str) -> AsyncItera
     words = ["up", "--port", "0", "--no-traffic", "--processors", str(processors)]
     words += ["--data-dir", str(data_dir / "data"), "--ready-file", str(ready_file)]
     clean = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "TMPDIR") if k in os.environ}
-    with (data_dir / "up.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from ops.cli import main; main()",
-            *words,
-            env={**clean, **FAST, **env},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
+    async with serving(data_dir / "servers") as (servers, urls):
+        with (data_dir / "up.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                _UP,
+                *words,
+                env={**clean, **FAST, **urls, **env},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        told = asyncio.Event()
+        listening = asyncio.create_task(_listen(process, told))
         try:
-            await _ready(process, ready_file)
+            await _ready(process, told)
             async with aiohttp.ClientSession() as http:
-                yield System(process, ready_file, http)
+                yield System(process, ready_file, http, servers)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
             async with asyncio.timeout(60):
-                await process.communicate()
+                await process.wait()
+            await listening
 
 
-async def _ready(process: asyncio.subprocess.Process, ready_file: Path) -> None:
-    async with asyncio.timeout(START_DEADLINE_S):
-        async for line in process.stdout:
-            if b"Ready." in line:
-                break
-    if not ready_file.exists():
+async def _listen(process: asyncio.subprocess.Process, told: asyncio.Event) -> None:
+    """Read what it prints to the end: a pipe that nobody reads would hold it up."""
+    async for line in process.stdout:
+        if b"Ready." in line:
+            told.set()
+
+
+async def _ready(process: asyncio.subprocess.Process, told: asyncio.Event) -> None:
+    waits = [asyncio.create_task(told.wait()), asyncio.create_task(process.wait())]
+    await asyncio.wait(waits, timeout=START_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if not told.is_set():
         raise RuntimeError(f"c2s up did not become ready (exit code {process.returncode})")
