@@ -14,6 +14,8 @@ import redis
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 
+pytest_plugins = ["support_engine"]
+
 # Timings are no result of ours: a busy machine must not fail a property.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")

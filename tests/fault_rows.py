@@ -25,6 +25,7 @@ class Row:
 DOOR = "integration/test_ingress_webhooks.py"
 SPOOL = "integration/test_ingress_spool.py"
 ENGINE = "integration/test_engine.py"
+FAULTS = "integration/test_engine_faults.py"
 OUTSIDE = "integration/test_outside_clients.py"
 PROTOCOL = "contract/test_protocol.py"
 
@@ -64,27 +65,77 @@ ROWS: dict[int, Row] = {
     23: Row(
         "reply of the append lost",
         ("append.retried",),
-        (f"{PROTOCOL}::test_append_whose_reply_was_lost_is_not_repeated",),
+        (
+            f"{PROTOCOL}::test_append_whose_reply_was_lost_is_not_repeated",
+            f"{SPOOL}::test_a_webhook_whose_reply_was_lost_twice",
+        ),
     ),
     24: Row(
         "Redis out of memory, MISCONF, read-only replica",
         ("redis.refused",),
-        (f"{SPOOL}::test_redis_refuses_to_write",),
+        (
+            f"{SPOOL}::test_redis_refuses_to_write",
+            f"{SPOOL}::test_a_redis_that_cannot_write_to_its_disk",
+        ),
     ),
     25: Row(
         "Redis restarted; stream or group deleted under a blocked reader",
         ("stream.recreated",),
-        (f"{ENGINE}::test_a_vanished_group_is_recreated",),
+        (
+            f"{FAULTS}::test_a_destroyed_group_goes_on_at_the_oldest_unfinished_event",
+            f"{FAULTS}::test_a_deleted_stream_comes_back_from_the_archive",
+            f"{FAULTS}::test_a_group_lost_with_postgres_away_is_read_from_the_start",
+            f"{FAULTS}::test_a_finished_entry_that_is_read_again_is_verified_before_it_is_sent",
+            f"{ENGINE}::test_a_vanished_group_is_recreated",
+        ),
+    ),
+    26: Row(
+        "processor killed at any point",
+        ("lease.expired",),
+        (
+            f"{FAULTS}::test_a_dead_instances_lease_expires_and_its_lead_is_taken_over",
+            f"{ENGINE}::test_the_leads_of_a_dead_instance_are_taken_over",
+            "acceptance/test_crash_points.py::test_a_crash_at_any_point_loses_nothing_and_repeats_nothing",
+        ),
     ),
     27: Row(
         "processor stopped past its lease, then continued",
         ("lease.lost",),
-        (f"{PROTOCOL}::test_an_ex_owner_changes_nothing",),
+        (
+            f"{FAULTS}::test_who_lost_the_lease_writes_nothing_more",
+            f"{PROTOCOL}::test_an_ex_owner_changes_nothing",
+        ),
     ),
     28: Row(
         "SIGTERM under load",
         ("shutdown.drained",),
         ("integration/test_ingress_process.py::test_stopped_under_load",),
+    ),
+    29: Row(
+        "C2S POST refused, 500, timeout, reset, reply lost, 429, slow",
+        ("attempt.failed", "send.ambiguous", "api.throttled"),
+        (
+            f"{FAULTS}::test_throttling_and_doubt_are_said",
+            f"{ENGINE}::test_an_ambiguous_send_is_verified_before_it_is_repeated",
+            f"{ENGINE}::test_throttling_spends_no_attempt",
+            f"{OUTSIDE}::test_an_answer_that_is_lost_is_ambiguous_for_the_message_and_retryable_for_reads",
+        ),
+    ),
+    30: Row(
+        "C2S 401/403 (token revoked)",
+        ("c2s.unauthorized",),
+        (
+            f"{FAULTS}::test_a_revoked_token_waits_for_the_operator",
+            f"{OUTSIDE}::test_a_refused_account_waits_for_the_operator",
+        ),
+    ),
+    31: Row(
+        "C2S lead 404",
+        ("lead.gone",),
+        (
+            f"{FAULTS}::test_a_lead_that_c2s_does_not_know_is_said_and_given_up",
+            f"{ENGINE}::test_a_missing_lead_is_a_dead_letter_at_once",
+        ),
     ),
     33: Row(
         "Work API answers nonsense",
@@ -97,7 +148,15 @@ ROWS: dict[int, Row] = {
     34: Row(
         "poison entry",
         ("lead.dead_lettered",),
-        (f"{ENGINE}::test_attempts_end_in_a_dead_letter",),
+        (
+            f"{FAULTS}::test_an_entry_that_kills_its_process_is_given_up",
+            f"{ENGINE}::test_attempts_end_in_a_dead_letter",
+        ),
+    ),
+    35: Row(
+        "Postgres down or restarted",
+        ("projector.stalled",),
+        ("integration/test_projector_service.py::test_a_lost_connection_is_replaced_while_the_read_blocks",),
     ),
     36: Row(
         "projector killed mid-batch; two projectors",
@@ -113,5 +172,19 @@ ROWS: dict[int, Row] = {
         "pending entry trimmed or deleted by hand",
         ("stream.pending_lost",),
         (f"{ENGINE}::test_a_pending_entry_deleted_by_hand_is_restored",),
+    ),
+    38: Row("Redis wiped", (), (f"{ENGINE}::test_a_wiped_redis_is_recovered_from_postgres",)),
+    39: Row(
+        "clock of one machine ten minutes off",
+        (),
+        (f"{FAULTS}::test_a_machine_whose_clock_is_wrong_changes_nothing",),
+    ),
+    40: Row(
+        "disk full under Postgres or Redis",
+        ("redis.refused",),
+        (
+            f"{SPOOL}::test_a_redis_that_cannot_write_to_its_disk",
+            f"{SPOOL}::test_a_disk_full_under_the_spool",
+        ),
     ),
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -10,11 +11,14 @@ import redis
 from structlog.testing import capture_logs
 from support_ingress import NOWHERE, OUTCOMES, Door, door_settings, entries, events_of, heard, lead, open_door
 
+from ops.append import Appender
 from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
+from ops.redis import command_client
 from ops.spool import Spool
-from schema.calls import Appended
+from schema.calls import Appended, Appending
 from schema.errors import StorageUnavailable
+from schema.events import WebhookAccepted
 
 
 @pytest.fixture
@@ -144,6 +148,69 @@ async def test_redis_refuses_to_write(
                 control.config_set(setting, back)
                 await emptied.wait()
     assert [e["lead_id"] for e in entries(own_redis.url)] == ["A", "B"]
+
+
+async def test_a_redis_that_cannot_write_to_its_disk(own_redis: EmbeddedRedis, spool_url: str) -> None:
+    """Rows 24 and 40: a failed snapshot makes Redis answer MISCONF: spooled until it can write."""
+    (own_redis.data_dir / "taken").mkdir()  # where the snapshot would go: it cannot be written
+    with redis.Redis.from_url(own_redis.url) as control:
+        async with open_door(door_settings(own_redis.url, spool_url)) as door:
+            control.config_set("dbfilename", "taken")
+            control.config_set("save", "3600 1")
+            control.bgsave()
+            while control.info("persistence")["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110 -- its child
+                await asyncio.sleep(0.02)
+            with capture_logs() as logs:
+                assert await post_all(door, "A", "B") == ["spooled", "spooled"]
+            (line,) = [line for line in logs if line["event"] == "redis.refused"]
+            assert "MISCONF" in line["error"]
+            with heard("spool.empty") as emptied:
+                control.config_set("save", "")
+                await emptied.wait()
+    assert [e["lead_id"] for e in entries(own_redis.url)] == ["A", "B"]
+
+
+async def test_a_disk_full_under_the_spool(own_redis: EmbeddedRedis, spool_url: str) -> None:
+    """Row 40: Postgres' own word for a full disk (53100): 503 while Redis is away too, no 500."""
+    await execute(
+        spool_url,
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$",
+    )
+    await execute(
+        spool_url,
+        "CREATE TRIGGER full_disk BEFORE INSERT ON ingress_spool EXECUTE FUNCTION full_disk()",
+    )
+    async with open_door(door_settings(own_redis.url, spool_url)) as door:
+        own_redis.stop()
+        assert (await door.post(lead())).code == "unavailable"
+        await execute(spool_url, "DROP TRIGGER full_disk ON ingress_spool")
+        assert (await door.post(lead())).json["status"] == "spooled"
+        with heard("spool.empty") as emptied:
+            own_redis.start()
+            await emptied.wait()
+    assert len(entries(own_redis.url)) == 1
+
+
+async def test_a_webhook_whose_reply_was_lost_twice(own_redis: EmbeddedRedis, spool_url: str) -> None:
+    """Row 23: taken, both replies lost, so spooled: once drained it is one entry and no duplicate."""
+    client = command_client(own_redis.url)
+    appender = Appender(client, partitions=1, dedup_ttl_s=60, instance="door")
+    item = Appending(
+        WebhookAccepted(
+            event_id="8fe3a3a2-0000-5000-8000-000000000001", lead_id="A", action="on_create_lead",
+            version="v", source="webhook", received_at=datetime(2026, 1, 21, tzinfo=UTC), payload="{}",
+        ),
+        "A:on_create_lead",
+    )  # fmt: skip
+    async with asyncpg.create_pool(spool_url, min_size=0, max_size=2) as pool:
+        spool = Spool(pool)
+        await appender.append(item)
+        await spool.put([item])
+        assert await spool.drain(appender) == 1
+    await client.aclose()
+    assert len(entries(own_redis.url)) == 1
+    assert entries(own_redis.url, OUTCOMES) == []
 
 
 async def test_postgres_gone_while_spooling(own_redis: EmbeddedRedis, spool_url: str) -> None:
