@@ -13,6 +13,7 @@ from ops.settings import Settings
 log = structlog.get_logger()
 
 _LINGERING_S = 1.0
+_GRACE_S = 1.0
 _SERVER_ERROR = 500
 
 
@@ -46,7 +47,9 @@ class QuietServer(web.Server):
     """Makes `QuietHandler`s, and holds the number of connections down.
 
     A newcomer beyond the limit takes the place of the oldest connection that waits for a request, so that a
-    crowd that says nothing keeps nobody out; only where all are at work is it turned away.
+    crowd that says nothing keeps nobody out; only where all are at work is it turned away. Who must go is
+    decided a second later, so that everybody has at least that long to begin: a crowd that comes at once would
+    else end a connection whose request is on its way.
     """
 
     most_connections: int
@@ -62,17 +65,27 @@ class QuietServer(web.Server):
         if crowded and not self._crowded:
             log.warning("connections.full", most=self.most_connections)
         self._crowded = crowded
-        if crowded and not self._end_an_idle_one(handler):
+        if not crowded:
+            return
+        idle = self._oldest_idle(handler) is not None
+        if idle and len(self._connections) <= 2 * self.most_connections:
+            self._loop.call_later(_GRACE_S, self._make_room)
+        elif not idle or not self._make_room():
             transport.write(_FULL)
             handler.force_close()
 
-    def _end_an_idle_one(self, newcomer: RequestHandler) -> bool:
+    def _make_room(self) -> bool:
+        idle = self._oldest_idle() if len(self._connections) > self.most_connections else None
+        if idle is not None:
+            idle.force_close()
+        return idle is not None
+
+    def _oldest_idle(self, but: RequestHandler | None = None) -> RequestHandler | None:
         for handler in self._connections:
             waiter = handler._waiter  # noqa: SLF001 -- set exactly while a connection waits for a request
-            if handler is not newcomer and waiter is not None and not waiter.done():
-                handler.force_close()
-                return True
-        return False
+            if handler is not but and waiter is not None and not waiter.done():
+                return handler
+        return None
 
 
 class QuietRunner(web.AppRunner):
