@@ -42,13 +42,22 @@ class QuietHandler(RequestHandler):
         response.force_close()
         return response
 
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """As aiohttp, but without a page of its own: that for an unmet ``Expect`` quotes the header."""
+        if isinstance(resp, web.HTTPException):  # raised outside the middleware
+            resp = of_status(resp.status)
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
 
 class QuietServer(web.Server):
     """Makes `QuietHandler`s, and holds the number of connections down.
 
     A newcomer beyond the limit takes the place of the oldest connection that waits for a request, so that a
     crowd that says nothing keeps nobody out; only where all are at work is it turned away. Who must go is
-    decided a second later, so that everybody has at least that long to begin: a crowd that comes at once would
+    decided a second later, so that everybody has that long to begin: a crowd that comes at once would
     else end a connection whose request is on its way.
     """
 

@@ -79,6 +79,14 @@ async def test_expectations(door: Door) -> None:
     assert parts(rest)[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/health", f"{WEBHOOKS}/a/b"])
+async def test_expectations_elsewhere(door: Door, path: str) -> None:
+    """Row 13: an expectation of an address that takes none is not echoed either."""
+    reply = await door.raw(head("Content-Length: 4", "Expect: evil", path=path))
+    refused(reply, 417, "expectation_failed")
+    assert b"evil" not in reply
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity", "nonsense"])
 async def test_encodings(door: Door, encoding: str) -> None:
     """Row 11: 415 for any Content-Encoding, unread; a gzip bomb stays packed."""
