@@ -15,7 +15,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
 from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
-from ingress.limits import expect_continue
+from ingress.limits import Reading, expect_continue
 from ingress.metrics import Metrics, door_metrics
 from ingress.problems import Problems, Refusal
 from ingress.rates import Buckets, source_limit
@@ -120,7 +120,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         yield Deps(
             settings=settings,
             door=WebhookDoor(
-                settings,
+                _reading(settings),
                 verifier,
                 storage,
                 codec,
@@ -153,6 +153,10 @@ async def _forwarder(
     session = ClientSession(timeout=timeout, auto_decompress=False, cookie_jar=DummyCookieJar())
     await stack.enter_async_context(session)
     return Forwarder(settings, reader, store, session, codec, metrics, time.monotonic)
+
+
+def _reading(settings: Settings) -> Reading:
+    return Reading(settings.max_body_bytes, settings.read_timeout_secs, settings.max_reading_bytes)
 
 
 def _tails(stack: AsyncExitStack, url: str, commands: Client) -> Callable[[Keys], OutcomeTail]:

@@ -1,12 +1,13 @@
 """Reading a body within its bounds: size, encoding and time, each checked before the next byte is read."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.web_protocol import RequestPayloadError
 
-from ingress.problems import Refusal
+from ingress.problems import Refusal, overloaded
 
 
 def _too_large(most: int) -> Refusal:
@@ -26,25 +27,58 @@ def check_head(request: web.Request, max_bytes: int) -> None:
         raise _too_large(max_bytes)
 
 
-async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> bytes:
-    """The whole body.
+@dataclass(slots=True)
+class Reading:
+    """Reads bodies, each within its bounds and all together within theirs.
 
-    Raises:
-        Refusal: as `check_head`; 408 ``body_timeout`` where it does not come in time.
+    A body that came with its headers, as almost always, is never refused for the others' sake: only those
+    still on their way count, for they wait in memory that anybody, without any secret, could otherwise fill.
+
+    Attributes:
+        most_bytes: of one body.
+        timeout_s: for one body.
+        most_bytes_waiting: of all bodies that have not come whole.
     """
-    check_head(request, max_bytes)
-    try:
-        if request.content.is_eof():  # all of it came with the headers, as almost always
-            return await request.read()
-        async with asyncio.timeout(timeout_s):
-            return await request.read()
-    except TimeoutError:
-        detail = f"The body did not come within {timeout_s:g} seconds."
-        raise Refusal(408, "body_timeout", detail, close=True) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(max_bytes) from None
-    except RequestPayloadError:
-        raise Refusal(400, "body_unreadable", "The body's framing is broken.", close=True) from None
+
+    most_bytes: int
+    timeout_s: float
+    most_bytes_waiting: int
+    waiting_bytes: int = field(init=False, default=0)
+
+    async def body(self, request: web.Request) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refusal: as `check_head`; 408 ``body_timeout`` where it does not come in time; 503 ``overloaded``
+                where too much of others' bodies waits already; 400 ``body_unreadable``.
+        """
+        check_head(request, self.most_bytes)
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(self.timeout_s):
+                return await self._slowly(request)
+        except TimeoutError:
+            detail = f"The body did not come within {self.timeout_s:g} seconds."
+            raise Refusal(408, "body_timeout", detail, close=True) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large(self.most_bytes) from None
+        except RequestPayloadError:
+            raise Refusal(400, "body_unreadable", "The body's framing is broken.", close=True) from None
+
+    async def _slowly(self, request: web.Request) -> bytes:
+        body = bytearray()
+        try:
+            while part := await request.content.readany():
+                body += part
+                self.waiting_bytes += len(part)
+                if len(body) > self.most_bytes:
+                    raise _too_large(self.most_bytes)
+                if self.waiting_bytes > self.most_bytes_waiting:
+                    raise overloaded("Too many bodies are on their way at once; send it again.", close=True)
+        finally:
+            self.waiting_bytes -= len(body)
+        return bytes(body)
 
 
 async def expect_continue(request: web.Request, max_bytes: int) -> None:

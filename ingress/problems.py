@@ -89,10 +89,10 @@ def unavailable(detail: str, event: str = "webhook.unavailable") -> Refusal:
     return Refusal(503, "unavailable", detail, event=event, headers=retry)
 
 
-def overloaded(detail: str) -> Refusal:
+def overloaded(detail: str, *, close: bool = False) -> Refusal:
     """More is in work here than memory allows; another process, or this one in a moment, can take it."""
     retry = {"Retry-After": str(OVERLOAD_RETRY_S)}
-    return Refusal(503, "overloaded", detail, event="webhook.overloaded", headers=retry)
+    return Refusal(503, "overloaded", detail, event="webhook.overloaded", headers=retry, close=close)
 
 
 def document(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:

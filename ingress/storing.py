@@ -92,14 +92,14 @@ class Storage:
             StorageUnavailable: neither Redis nor Postgres takes them.
             Overloaded: too many others are being stored; nothing was tried.
         """
+        # Judged by what is there already: a large batch is not kept out for ever, and at most one exceeds.
+        if self._in_flight >= self._most_in_flight:
+            raise Overloaded("too many webhooks are being stored at once")
         weight = len(items)
         for item in items:
             weight += len(item.event.payload) >> _SLOT_BITS
             if item.forward is not None:
                 weight += len(item.forward.body) >> _SLOT_BITS
-        # Whatever its size, one request is always taken where there is no other.
-        if self._in_flight and self._in_flight + weight > self._most_in_flight:
-            raise Overloaded("too many webhooks are being stored at once")
         self._in_flight += weight
         try:
             return await self._batcher.submit(items)

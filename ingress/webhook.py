@@ -16,13 +16,12 @@ import structlog
 from aiohttp import web
 
 from ingress.forwarding import with_copy
-from ingress.limits import read_body
+from ingress.limits import Reading
 from ingress.metrics import Metrics
 from ingress.problems import AuthError, Refusal, overloaded, unavailable
 from ingress.rates import Buckets, rate_limited
 from ingress.storing import Keeps, Kept, Overloaded
 from ingress.verify import Verified, Verifier
-from ops.settings import Settings
 from schema.calls import Appending
 from schema.codec import PayloadCodec
 from schema.errors import BodyError, StorageUnavailable
@@ -55,7 +54,7 @@ class WebhookDoor:
         previous_secret_used: is told when a previous secret vouched for a webhook; must not wait.
     """
 
-    settings: Settings
+    reading: Reading
     verifier: Verifier
     storage: Keeps
     codec: PayloadCodec
@@ -68,7 +67,7 @@ class WebhookDoor:
     async def signed(self, request: web.Request) -> web.Response:
         """``POST /api/v1/webhook/leads``."""
         started = perf_counter()
-        raw = await self._read(request)
+        raw = await self.reading.body(request)
         verified = self.verifier.signed(request.headers, raw)
         return await self._take(request, raw, verified, started)
 
@@ -76,11 +75,8 @@ class WebhookDoor:
         """``POST /api/v1/webhook/leads/{token}``; a wrong token is refused before its body is read."""
         started = perf_counter()
         verified = self.verifier.token(request.match_info["token"])
-        raw = await self._read(request)
+        raw = await self.reading.body(request)
         return await self._take(request, raw, verified, started)
-
-    async def _read(self, request: web.Request) -> bytes:
-        return await read_body(request, self.settings.max_body_bytes, self.settings.read_timeout_secs)
 
     async def _take(
         self, request: web.Request, raw: bytes, verified: Verified, started: float

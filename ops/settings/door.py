@@ -20,6 +20,9 @@ class Door(BaseSettings):
     )
     max_body_bytes: int = Field(262_144, ge=1024, description="largest webhook body")
     read_timeout_secs: float = Field(10.0, gt=0, description="longest wait for a request body")
+    max_reading_bytes: int = Field(
+        16_777_216, ge=1024, description="of all bodies that are still on their way; beyond it 503"
+    )
     max_header_bytes: int = Field(8190, ge=1024, le=65_536, description="longest request line or header")
     max_connections: int = Field(
         1000, ge=1, description="open connections; beyond it idle ones are closed, then new ones get 503"

@@ -103,8 +103,30 @@ async def test_in_flight_appends_are_bounded(redis_url: str) -> None:
     assert {(a.status, a.code, a.headers["Retry-After"]) for a in refused} == {(503, "overloaded", "1")}
     assert events_of(logs).count("webhook.overloaded") == len(refused)
     assert afterwards.json["status"] == "accepted"
-    assert batch.json["accepted"] == 10  # however large: there was no other
+    assert batch.json["accepted"] == 10  # what counts is what is there already
     assert len(entries(redis_url)) == len(taken) + 11
+
+
+async def test_bodies_on_their_way_are_bounded(redis_url: str) -> None:
+    """Beyond MAX_READING_BYTES: 503, the connection ends; bodies that come at once are taken."""
+    begun = b"POST /api/v1/webhook/leads HTTP/1.1\r\nHost: door\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1000
+    settings = door_settings(redis_url, MAX_READING_BYTES="2500", READ_TIMEOUT_SECS="20")
+    async with open_door(settings) as door, AsyncExitStack() as stack:
+        readers = []
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            stack.callback(writer.close)
+            writer.write(begun)
+            readers.append(reader)
+        replies = [asyncio.create_task(r.read()) for r in readers]
+        done, waiting = await asyncio.wait(replies, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        (refused,) = [d.result() for d in done]
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"overloaded"' in refused
+        assert (await door.post(lead())).json["status"] == "accepted"
+        assert not any(w.done() for w in waiting)
+        for task in waiting:
+            task.cancel()
 
 
 async def _idle(door: Door, stack: AsyncExitStack, count: int) -> list[asyncio.StreamReader]:
