@@ -30,6 +30,8 @@ from schema.keys import GROUP, Keys
 
 log = structlog.get_logger()
 
+VANISHED = "its entry vanished from the stream"  # the reason of such a replay; alerts look for it
+
 # The newest entry of each unfinished event, oldest first: the order in which they go back to work.
 _UNFINISHED = """
 SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id
@@ -142,7 +144,7 @@ class Recovery:
         with translated("finding lost entries in the archive"):
             rows = await self._pool.fetch(_BY_ENTRY, partition, list(entry_ids))
         for row in rows:
-            await self._replay(row, "its entry vanished from the stream", row["entry_id"])
+            await self._replay(row, VANISHED, row["entry_id"])
         return [row["event_id"] for row in rows]
 
     async def _ended(self) -> set[str]:

@@ -14,7 +14,7 @@ from ops.alerts.rules import Firing, faults, judge
 from ops.alerts.store import Alert, AlertStore, Change, Telling
 from ops.inspect import Unmigrated
 from ops.postgres import connect
-from ops.redis import command_client
+from ops.redis import Client, command_client
 from ops.settings import Settings
 
 log = structlog.get_logger()
@@ -42,22 +42,25 @@ class Checked:
     unjudged: bool
 
 
-async def check(settings: Settings, checker: Checker, *, look_only: bool = False) -> Checked:
+async def check(
+    settings: Settings, checker: Checker, *, look_only: bool = False, client: Client | None = None
+) -> Checked:
     """Read, judge, store and tell.
 
     Args:
         settings: of the system.
         checker: who asks.
         look_only: store and tell nothing.
+        client: of Redis, for who checks often; one is opened for this check where there is none.
 
     Raises:
         StorageUnavailable: Postgres is away.
         Unmigrated: there are no tables of ours.
     """
     conn = await connect(settings, application_name=f"c2s-alerts-{settings.instance}")
-    client = command_client(settings.redis_url.get_secret_value())
+    redis = client or command_client(settings.redis_url.get_secret_value())
     try:
-        readings = await read_all(conn, client, settings)
+        readings = await read_all(conn, redis, settings)
         judgement = judge(readings, settings)
         ills = faults(readings, settings)
         if look_only:
@@ -71,7 +74,8 @@ async def check(settings: Settings, checker: Checker, *, look_only: bool = False
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
         raise Unmigrated("the database has not been migrated: run `c2s migrate`") from None
     finally:
-        await client.aclose()
+        if client is None:
+            await redis.aclose()
         await _close(conn)
     return Checked(judgement.firing, tuple(changes), tuple(ills), readings.redis is None)
 

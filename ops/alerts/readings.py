@@ -1,6 +1,5 @@
 """The numbers that alerts are judged by, from Postgres and Redis; a side that is away reads as None."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from redis.exceptions import RedisError
 from ops.alerts.silence import HALF_STRETCH_S, WEEKS, Silence, silence_of
 from ops.postgres import translated as postgres_translated
 from ops.queries import query
+from ops.recover import VANISHED
 from ops.redis import Client, run, translated
 from ops.settings import Settings
 from schema.errors import StorageUnavailable
@@ -30,6 +30,7 @@ class RecordReadings:
         retrying: events with too many failed attempts.
         c2s_failures: events that failed at C2S within the window.
         refused: events that wait because our token was refused, by API.
+        vanished: entries that were deleted from the stream before their end, within the window.
         spooled: webhooks in the spool.
     """
 
@@ -38,6 +39,7 @@ class RecordReadings:
     events: int
     duplicates: int
     refused: Mapping[str, int]
+    vanished: int
     spooled: int
     silence: Silence | None
 
@@ -92,7 +94,7 @@ async def read_all(conn: asyncpg.Connection, client: Client, settings: Settings)
 
 async def read_record(conn: asyncpg.Connection, settings: Settings) -> RecordReadings:
     """What Postgres says."""
-    row = await conn.fetchrow(query("alerts_record"), settings.alert_window, settings.alert_retries)
+    row = await conn.fetchrow(query("alerts_record"), settings.alert_window, settings.alert_retries, VANISHED)
     assert row is not None  # noqa: S101 -- a query without FROM gives a row
     return RecordReadings(
         retrying=row["retrying"],
@@ -100,6 +102,7 @@ async def read_record(conn: asyncpg.Connection, settings: Settings) -> RecordRea
         events=row["events"],
         duplicates=row["duplicates"],
         refused=orjson.loads(row["refused"]),
+        vanished=row["vanished"],
         spooled=row["spooled"],
         silence=await read_silence(conn, settings),
     )
@@ -126,7 +129,8 @@ async def _read_redis(
         seen.append(read_survey(await run(client, survey(Keys(partition), *at))))
     with translated("reading its state"):
         info: dict[str, Any] = await client.info()
-    breakers = await asyncio.gather(*(_breaker(client, api, seen[0].now_s) for api in APIS))
+    # One after the other, over one connection: commands are billed, and a new connection costs some.
+    breakers = [await _breaker(client, api, seen[0].now_s) for api in APIS]
     return RedisReadings(
         oldest_s=_largest(s.oldest_s for s in seen),
         lag_s=_largest(s.lag_s for s in seen),

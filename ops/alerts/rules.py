@@ -12,7 +12,16 @@ from ops.settings import Settings
 Severity = Literal["warning", "critical"]
 
 RECORD_RULES = frozenset(
-    {"retries", "c2s_failures", "duplicate_rate", "token_refused", "spool_in_use", "silence", "redis_away"}
+    {
+        "retries",
+        "c2s_failures",
+        "duplicate_rate",
+        "token_refused",
+        "entries_vanished",
+        "spool_in_use",
+        "silence",
+        "redis_away",
+    }
 )
 REDIS_RULES = frozenset(
     {
@@ -94,6 +103,9 @@ def _record(r: RecordReadings, s: Settings) -> Iterator[Firing]:
         if count > s.alert_token_refused:
             words = f"{api or 'an API'} refuses our token or account; {count} event(s) wait for the operator"
             yield _firing("token_refused", "critical", words, count, s.alert_token_refused, api)
+    if r.vanished > s.alert_vanished:
+        words = f"{r.vanished} entries vanished from a stream before their end; restored from the archive"
+        yield _firing("entries_vanished", "critical", words, r.vanished, s.alert_vanished)
     if r.spooled > s.alert_spooled:
         words = f"{r.spooled} webhook(s) wait in the spool: Redis does not take them"
         yield _firing("spool_in_use", "critical", words, r.spooled, s.alert_spooled)

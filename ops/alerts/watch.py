@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from ops.alerts.check import check, heartbeat
+from ops.redis import Client, command_client
 from ops.settings import Settings
 from ops.together import end_all
 from schema.errors import LeadstreamError
@@ -24,20 +25,22 @@ async def watching(settings: Settings) -> AsyncIterator[None]:
     if not settings.alert_every:
         yield
         return
-    task = asyncio.create_task(_watch(settings))
+    client = command_client(settings.redis_url.get_secret_value())
+    task = asyncio.create_task(_watch(settings, client))
     try:
         yield
     finally:
         await end_all({task})
+        await client.aclose()
 
 
-async def _watch(settings: Settings) -> None:
+async def _watch(settings: Settings, client: Client) -> None:
     while True:
         # Waits first: a projector that just took over is behind for a moment, and that is no trouble.
         await asyncio.sleep(settings.alert_every)
         try:
             async with asyncio.timeout(_LONGEST_S):
-                await heartbeat(settings, await check(settings, "projector"))
+                await heartbeat(settings, await check(settings, "projector", client=client))
         except (LeadstreamError, TimeoutError) as error:
             log.warning("alerts.unchecked", error=str(error), kind=type(error).__name__)
         except Exception as error:  # noqa: BLE001 -- projecting must go on whatever happens here

@@ -28,6 +28,9 @@ class Alerts(BaseSettings):
     alert_silence_least: Seconds = Field(3600.0, description="no alert about a silence shorter than this")
     alert_breaker_open: Seconds = Field(0.0, description="alert when a circuit breaker is open for longer")
     alert_token_refused: int = Field(0, ge=0, description="alert above so many events refused for our token")
+    alert_vanished: int = Field(
+        0, ge=0, description="alert above so many entries deleted from a stream before their end"
+    )
     alert_spooled: int = Field(0, ge=0, description="alert above so many webhooks waiting in the spool")
     alert_previous_secret: Seconds = Field(
         3600.0, description="alert when a previous secret was used within this time"

@@ -14,6 +14,7 @@ from ops.append import Appender
 from ops.dead import DeadLetters, Filter
 from ops.migrate import migrate
 from ops.postgres import create_pool
+from ops.recover import Recovery
 from ops.spool import Spool
 from processor.budget import Budgets
 from schema.calls import Appending
@@ -165,6 +166,26 @@ async def breaker_open(w: System):
 
 
 @asynccontextmanager
+async def entries_vanished(w: System):
+    """Somebody deletes an entry that is in work; the archive gives it back."""
+    await w.accept("L1")
+    await w.fail()
+    await w.project()
+    [(entry_id, _)] = await w.client.xrange(KEYS.webhooks)
+    await w.client.xdel(KEYS.webhooks, entry_id)
+    pool = await create_pool(w.settings(), min_size=0, max_size=1, application_name="test")
+    restored = await Recovery(w.client, pool, w.settings()).restore_entries(0, [entry_id.decode()])
+    assert len(restored) == 1
+    await pool.close()
+    await w.project()
+
+    async def mend() -> dict[str, str]:
+        return {"ALERT_WINDOW": "0.001"}
+
+    yield {}, mend
+
+
+@asynccontextmanager
 async def spool_in_use(w: System):
     key = dedup_key("L1", CREATE, "v1")
     event = WebhookAccepted(
@@ -247,7 +268,8 @@ async def redis_away(w: System):
 
 PROVOKED = (
     retries, c2s_failures, duplicate_rate, token_refused, dead_letters, oldest_waiting, projector_lag,
-    silence, breaker_open, spool_in_use, previous_secret, redis_memory, redis_disk, redis_away,
+    silence, breaker_open, entries_vanished, spool_in_use, previous_secret, redis_memory, redis_disk,
+    redis_away,
 )  # fmt: skip
 
 

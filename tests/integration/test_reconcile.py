@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -214,6 +215,15 @@ async def test_it_never_passes_its_share_of_the_budget(world):
     assert waits[0] == 0
     assert waits == sorted(waits)
     assert timedelta(seconds=15) <= reserved < timedelta(seconds=20)
+
+
+async def test_its_calls_really_keep_that_distance(world):
+    """Three pages at 20 calls a second and a share of a fifth: two distances of a quarter of a second."""
+    await world.leads(count=120)
+    began = time.monotonic()
+    [run] = await reconcile_since(world.settings(C2S_RATE_LIMIT="20/second"), a_day_ago())
+    assert time.monotonic() - began >= 0.5
+    assert (run.appended, await world.list_calls()) == (120, 3)
 
 
 async def test_a_throttled_page_is_asked_for_again(world):
