@@ -24,6 +24,11 @@ class Row:
 
 DOOR = "integration/test_ingress_webhooks.py"
 SPOOL = "integration/test_ingress_spool.py"
+LIMITS = "integration/test_ingress_limits.py"
+BODIES = "unit/test_webhook_bodies.py"
+SECRETS = "acceptance/test_door_secrets.py"
+RAW = "acceptance/test_door_raw.py"
+VECTORS = "unit/test_signature_vectors.py"
 ENGINE = "integration/test_engine.py"
 FAULTS = "integration/test_engine_faults.py"
 OUTSIDE = "integration/test_outside_clients.py"
@@ -42,6 +47,7 @@ ROWS: dict[int, Row] = {
             f"{DOOR}::test_repeats_are_duplicates_of_the_first",
             f"{DOOR}::test_a_restarted_door_knows_duplicates",
             f"{DOOR}::test_of_many_identical_posts_one_is_accepted",
+            f"{RAW}::test_of_100_identical_posts_to_two_doors_one_is_accepted",
         ),
     ),
     3: Row(
@@ -50,6 +56,112 @@ ROWS: dict[int, Row] = {
         (
             f"{DOOR}::test_repeats_are_duplicates_of_the_first",
             "integration/test_projector.py::test_a_repeat_before_its_webhook_makes_the_row",
+        ),
+    ),
+    4: Row(
+        "missing or wrong signature",
+        ("auth.rejected",),
+        (
+            f"{DOOR}::test_nothing_vouches",
+            f"{VECTORS}::test_openssl_signatures",
+            f"{VECTORS}::test_several_signatures",
+        ),
+    ),
+    5: Row(
+        "non-ASCII, non-hex, 1 MB signature header",
+        ("auth.rejected",),
+        (f"{DOOR}::test_nothing_vouches", f"{LIMITS}::test_huge_signature_header"),
+    ),
+    6: Row(
+        "timestamp 301 or 299 s off",
+        ("auth.rejected",),
+        (f"{DOOR}::test_window_of_signed_webhooks", f"{DOOR}::test_time_is_only_noted_where_a_token_vouches"),
+    ),
+    7: Row(
+        "malformed timestamp",
+        ("auth.rejected",),
+        (f"{DOOR}::test_malformed_timestamp", f"{DOOR}::test_malformed_timestamp_header"),
+    ),
+    8: Row(
+        "signed with the previous secret",
+        ("auth.previous_secret",),
+        (
+            f"{DOOR}::test_previous_secret_is_taken_and_told",
+            f"{DOOR}::test_standard_webhooks_secret_and_rotation",
+            f"{DOOR}::test_url_tokens",
+        ),
+    ),
+    9: Row(
+        "wrong URL token",
+        ("auth.rejected",),
+        (
+            f"{DOOR}::test_url_tokens",
+            f"{SECRETS}::test_a_token_in_a_url_appears_nowhere",
+            f"{SECRETS}::test_with_everything_away_neither",
+        ),
+    ),
+    10: Row(
+        "body too large",
+        ("webhook.refused",),
+        (
+            f"{LIMITS}::test_too_large_by_its_head",
+            f"{LIMITS}::test_too_large_without_saying_so",
+            f"{RAW}::test_an_attack_by_itself",
+        ),
+    ),
+    11: Row("any Content-Encoding", ("webhook.refused",), (f"{LIMITS}::test_encodings",)),
+    12: Row("a dripped body", ("webhook.refused",), (f"{LIMITS}::test_dripped_body",)),
+    13: Row(
+        "Content-Length and Transfer-Encoding, duplicate Host, garbage",
+        (),
+        (
+            f"{LIMITS}::test_broken_http",
+            f"{LIMITS}::test_expectations_elsewhere",
+            f"{RAW}::test_an_attack_by_itself",
+            f"{RAW}::test_all_at_once",
+        ),
+    ),
+    14: Row(
+        "a body that is not JSON, or neither object nor array",
+        ("webhook.refused",),
+        (f"{DOOR}::test_refused_bodies", f"{BODIES}::test_refused_bodies"),
+    ),
+    15: Row(
+        "too deep, or a number too long",
+        ("webhook.refused",),
+        (
+            f"{DOOR}::test_refused_bodies",
+            f"{BODIES}::test_refused_bodies",
+            f"{BODIES}::test_depth_32_is_taken",
+        ),
+    ),
+    16: Row(
+        "a NUL inside a string",
+        ("payload.sanitised",),
+        (
+            f"{BODIES}::test_nul_and_control_characters_inside_strings_are_kept",
+            "integration/test_projector.py::test_nul_and_nonsense_do_not_stall",
+        ),
+    ),
+    17: Row(
+        "no lead id, or a malformed one",
+        ("webhook.refused",),
+        (f"{DOOR}::test_refused_bodies", f"{BODIES}::test_refused_bodies"),
+    ),
+    18: Row(
+        "unknown action", ("webhook.ignored",), (f"{DOOR}::test_unknown_action_is_recorded_not_processed",)
+    ),
+    19: Row(
+        "a batch with a bad element",
+        ("webhook.accepted", "webhook.refused"),
+        (f"{DOOR}::test_batch_with_a_bad_element",),
+    ),
+    20: Row(
+        "one lead, a thousand webhooks a second",
+        ("webhook.rate_limited",),
+        (
+            "integration/test_ingress_rates.py::test_one_lead_at_a_thousand_a_second",
+            "integration/test_ingress_rates.py::test_elements_over_the_limit_in_a_batch",
         ),
     ),
     21: Row(
@@ -185,6 +297,25 @@ ROWS: dict[int, Row] = {
         (
             f"{SPOOL}::test_a_redis_that_cannot_write_to_its_disk",
             f"{SPOOL}::test_a_disk_full_under_the_spool",
+        ),
+    ),
+    41: Row(
+        "CR, LF and ANSI codes in a customer's name",
+        ("webhook.accepted",),
+        (
+            f"{SECRETS}::test_no_line_can_be_forged",
+            f"{SECRETS}::test_no_person_is_logged",
+            f"{BODIES}::test_nul_and_control_characters_inside_strings_are_kept",
+        ),
+    ),
+    42: Row(
+        "setting missing, malformed or contradictory",
+        (),
+        (
+            "integration/test_ingress_process.py::test_wrong_settings",
+            "integration/test_ingress_rates.py::test_wrong_limits_name_themselves",
+            "integration/test_forwarding.py::test_wrong_url_names_the_setting_and_not_itself",
+            "acceptance/test_up.py::test_settings_that_contradict_stop_the_start",
         ),
     ),
 }

@@ -26,7 +26,8 @@ def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
             out.print(Text(f"finished steps so far: {', '.join(story.steps)}"))
         message = message_of(story, codec)
         if message:
-            out.print(Text("\nmessage on the lead:", "bold"))
+            title = "message on the lead:" if _was_sent(story) else "message prepared, not sent (DRY_RUN):"
+            out.print(Text(f"\n{title}", "bold"))
             out.print(
                 Text("\n".join(f"  {line}" for line in printable(message).splitlines())), soft_wrap=True
             )
@@ -57,6 +58,13 @@ def message_of(story: Story, codec: PayloadCodec) -> str:
         if isinstance(fact.event, LeadProcessed) and fact.event.message:
             return codec.open(story.event_id, "message", fact.event.message)
     return ""
+
+
+def _was_sent(story: Story) -> bool:
+    ends = [
+        fact.event for fact in story.facts if isinstance(fact.event, LeadProcessed) and fact.event.message
+    ]
+    return ends[-1].result != "dry_run"
 
 
 def _head(story: Story, out: Console) -> None:
