@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+_CODE = re.compile("`([^`]+)`")
 _PAGES = Path(__file__).parent / "pages"
 
 
@@ -48,7 +50,7 @@ class Docs:
         style = (_PAGES / "docs.css").read_text(encoding="utf-8")
         loader = jinja2.FileSystemLoader(_PAGES)
         pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-        pages.filters["pretty"] = _pretty
+        pages.filters |= {"pretty": _pretty, "prose": _prose}
         page = pages.get_template("docs.html").render(doc=self._document, tags=self._tags(), style=style)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -61,6 +63,14 @@ class Docs:
             for method, operation in methods.items():
                 tags.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
         return tags
+
+
+def _prose(text: str) -> str:
+    """A text with `code` in backticks (descriptions are Markdown; ours use no more of it)."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 -- comes with jinja2
+
+    # Of an escaped text only our own two tags are markup.
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _pretty(value: Any) -> str:

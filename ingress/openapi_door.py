@@ -82,7 +82,7 @@ _BODIES = {
 SIGNED: Operation = _webhook(
     "takeSignedWebhook",
     "Take a signed webhook, or a batch of them",
-    description="Signatures are of the raw bytes. The message's own time must be within 300 s of now.",
+    description="Of the raw bytes. The message's time must be within C2S_WEBHOOK_TIMEOUT_SECS of now.",
     security=[{"signature": []}, {"standard": []}],
     parameters=[
         header("X-C2S-Timestamp", "the time of a message whose body has none", {"type": "string"}),
