@@ -11,7 +11,7 @@ from typing import Any
 
 from ops.redis import Client, run, translated
 from ops.settings import Settings
-from schema import calls
+from schema import replaying
 from schema.events import WebhookAccepted, decode, text_fields
 from schema.identity import dedup_key
 from schema.keys import Keys
@@ -103,7 +103,7 @@ class DeadLetters:
             payload=event.payload,
         )
         s = self._settings
-        call = calls.replay(
+        call = replaying.replay(
             keys,
             again,
             dedup_key(event.lead_id, event.action, event.version),

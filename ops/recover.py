@@ -23,7 +23,7 @@ from ops.redis import Client, run
 from ops.redis import translated as redis_translated
 from ops.settings import Settings
 from ops.unprojected import position, read_tail
-from schema import calls
+from schema import replaying
 from schema.events import EventIgnored, EventReplayed, LeadDeadLettered, LeadProcessed, WebhookAccepted
 from schema.identity import dedup_key, partition_of
 from schema.keys import GROUP, Keys
@@ -181,7 +181,7 @@ class Recovery:
             received_at=row["received_at"],
             payload=row["payload"],
         )
-        call = calls.replay(
+        call = replaying.replay(
             keys,
             event,
             dedup_key(event.lead_id, event.action, event.version),

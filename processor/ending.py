@@ -27,6 +27,8 @@ def well(work: Work, result: Result, codec: PayloadCodec) -> Finishing:
             message_ref=result.message_ref,
             timings=orjson.dumps(work.timings_ms).decode(),
             calls=orjson.dumps(work.calls).decode(),
+            contact=result.contact,
+            superseded_by=result.superseded_by,
             message=codec.seal(event_id, "message", result.message),
             enrichment=codec.seal(event_id, "enrichment", result.enrichment),
         )

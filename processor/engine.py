@@ -24,6 +24,7 @@ from ops.settings import Settings
 from ops.together import end_all, until
 from processor.executor import Executor
 from processor.persistence import persistently
+from processor.slots import Slots
 from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
@@ -74,10 +75,9 @@ class Engine:
         self._regroup = regroup
         self._sweep_at = 0.0
         self._works: dict[asyncio.Task[None], Work] = {}
-        self._ending = 0
         self._claims: set[asyncio.Task[None]] = set()
-        self._claimed = 0
-        self._slot_freed = asyncio.Event()
+        self._slots = Slots(settings)
+        self._parked = False
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
         self._cursor = "0-0"
@@ -87,11 +87,6 @@ class Engine:
     def in_flight(self) -> int:
         """Leads in work."""
         return len(self._works)
-
-    @property
-    def _free(self) -> int:
-        slots = self._settings.processor_concurrency
-        return max(0, slots - self._claimed - len(self._works) + min(self._ending, slots))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish what is in work, hand back the rest, and leave the group."""
@@ -119,28 +114,24 @@ class Engine:
     # -- claiming
 
     async def _read_once(self) -> None:
-        while not self._free:
-            self._slot_freed.clear()
-            await self._slot_freed.wait()
+        free = await self._slots.some()
         asked = time.monotonic()
-        most = min(self._free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
+        most = min(free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
         entries = await self._store.read(most, self._settings.block_secs)
         if entries:
-            self._claimed += len(entries)
             task = asyncio.create_task(self._claim(entries, wake=time.monotonic() - asked > _QUIET_S))
             self._claims.add(task)
             task.add_done_callback(self._claims.discard)
 
     async def _claim(self, entries: Sequence[Entry], *, wake: bool) -> None:
         """Enter what was read, while the reader reads on; what cannot be entered is left to the ticker."""
-        try:
-            await self.take(entries, wake=wake)
-        except (StorageUnavailable, ResponseError) as error:
-            log.warning("redis.unavailable", loop="claim", entries=len(entries), kind=type(error).__name__)
-            self._look_again_in(self._settings.reclaim_idle_secs)
-        finally:
-            self._claimed -= len(entries)
-            self._slot_freed.set()
+        with self._slots.claiming(len(entries)):
+            try:
+                await self.take(entries, wake=wake)
+            except (StorageUnavailable, ResponseError) as error:
+                kind = type(error).__name__
+                log.warning("redis.unavailable", loop="claim", entries=len(entries), kind=kind)
+                self._look_again_in(self._settings.reclaim_idle_secs)
 
     async def _tick_once(self) -> None:
         while (left := self._tick_at - time.monotonic()) > 0:
@@ -150,11 +141,12 @@ class Engine:
                     await self._tick_changed.wait()
             except TimeoutError:
                 break
-        if not self._free:
+        if not self._slots.free:
             self._tick_at = time.monotonic() + _PAUSE_S
             return
-        ticked = await self._store.tick(self._free, self._cursor)
+        ticked = await self._store.tick(self._slots.free, self._cursor, low_slots=self._slots.low_free)
         self._cursor = ticked.cursor
+        self._parked = ticked.parked > 0
         wait_s = _IDLE_TICK_S if ticked.wait_s is None else max(ticked.wait_s, _SAFETY_S)
         self._tick_at = time.monotonic() + wait_s
         if ticked.lost:
@@ -181,9 +173,16 @@ class Engine:
     async def take(self, entries: Sequence[Entry], *, wake: bool) -> None:
         """Enter claimed entries and start those whose lead is free."""
         before = time.monotonic()
-        for entry, entered in zip(entries, await self._store.enter(entries, wake=wake), strict=True):
-            if entered.state == "run":
-                self._start(entry, entered, before)
+        with self._slots.asking(entries) as low:
+            for entry, entered in zip(
+                entries, await self._store.enter(entries, wake=wake, low_slots=low), strict=True
+            ):
+                if entered.state == "run":
+                    self._start(entry, entered, before)
+                elif entered.state == "later":
+                    self._look_again_in(entered.due_s)
+                elif entered.state == "parked":
+                    self._parked = True
         self._look_again_in(self._settings.reclaim_idle_secs)
 
     async def _lose(self, entry_ids: Sequence[str]) -> None:
@@ -204,6 +203,8 @@ class Engine:
             steps=dict(entered.steps),
             lease_ttl_s=self._settings.lease_ttl_secs,
             renewed_at=before,
+            superseded_by=entered.superseded_by,
+            contact=entered.contact,
         )
         if entered.expired:
             log.warning(
@@ -225,11 +226,16 @@ class Engine:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._works.pop(task, None)
-        self._slot_freed.set()
         if not task.cancelled() and (error := task.exception()):
             log.error("work.broken", kind=type(error).__name__, error=str(error))
 
     async def _work(self, work: Work) -> None:
+        with self._slots.working(work):
+            await self._run(work)
+        if self._parked and work.takes_low_slot:
+            self._look_again_in(0)
+
+    async def _run(self, work: Work) -> None:
         item = await self._executor.attempt(work)
         if item is None:
             return
@@ -246,12 +252,8 @@ class Engine:
 
     async def _finish(self, work: Work, item: Finishing) -> Finished | None:
         """Record the end; the slot is free meanwhile."""
-        self._ending += 1
-        self._slot_freed.set()
-        try:
+        with self._slots.ending(work):
             return await self._executor.finish(work, item)
-        finally:
-            self._ending -= 1
 
     # -- heartbeat
 

@@ -14,7 +14,7 @@ from processor.work import Work
 from schema.status import FINAL
 
 _QUERY = """
-SELECT w.status, w.fence, s.message_ref
+SELECT w.status, w.fence, s.message_ref, s.contact
 FROM (SELECT $1::uuid AS id, $2::text AS lead_id) AS asked
 LEFT JOIN webhook_events w ON w.id = asked.id
 LEFT JOIN lead_state s ON s.lead_id = asked.lead_id
@@ -30,11 +30,13 @@ class Past:
         final: it reached its end before, and this is no replay: nothing is to be done.
         attempted: an attempt other than this one is on record.
         messaged: the lead has a message of an earlier event.
+        contact: fingerprint of the contact that its last processed event had, or empty.
     """
 
     final: bool
     attempted: bool
     messaged: bool
+    contact: str = ""
 
 
 class History:
@@ -61,4 +63,5 @@ class History:
             # The projector may already have this very attempt on record; only an older fence is another.
             attempted=status not in (None, "received") and fence != work.lease.fence,
             messaged=row["message_ref"] is not None,
+            contact=row["contact"] or "",
         )

@@ -20,6 +20,9 @@ PHONES_SHOWN = 3
 ADDRESSES_SHOWN = 2
 COMPANIES_SHOWN = 3
 
+PENDING = (
+    "Perfil ainda não disponível: a consulta está fora do ar. A mensagem completa segue assim que ela voltar."
+)
 CUT_NOTE = "(mensagem cortada)"
 _VALUE_CHARS_MAX = 200
 _HEADING_CHARS_MAX = 80  # keeps the first line, the note and the marker within the least MESSAGE_MAX_CHARS
@@ -49,6 +52,7 @@ def compose(
     max_chars: int,
     show_cpf: bool = False,
     income_multiplier: float = 1.0,
+    pending: bool = False,
 ) -> str:
     """The whole text of a message, at most ``max_chars`` characters, ending in the event's marker.
 
@@ -60,8 +64,11 @@ def compose(
         max_chars: at least 200 (as the settings demand).
         show_cpf: whole CPFs instead of masked ones.
         income_multiplier: factor on the income shown.
+        pending: the profile could not be had yet: say so first.
     """
     sections = [_headline(people)]
+    if pending:
+        sections = [PENDING, *(sections if people.matches else [])]
     for match in people.matches:
         heading = f"Pessoa encontrada pelo {_contact(match)}\n" if people.kind == "different" else ""
         profile = profiles.get(match.cpf) or Profile(cpf=match.cpf)

@@ -6,53 +6,47 @@ The lead is fetched only if the webhook did not carry the customer: C2S calls ar
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
 import orjson
 import structlog
 
+from ops.fingerprint import Fingerprints
 from ops.settings import Settings
 from processor import people as people_json
 from processor import profile as profile_json
+from processor.cache import PeopleSource, ProfileSource
 from processor.contacts import first_usable_phone, usable_email
+from processor.followup import follow_up
+from processor.history import Past
 from processor.message import compose
+from processor.notify import Notify, closed, no_notice
 from processor.people import Found, People, match_people
 from processor.profile import Profile
 from processor.send import Sender
 from processor.store import LeadStore
 from processor.work import Work
+from schema.budget import FOLLOW_UP
+from schema.calls import BURSTS, Appending
 from schema.codec import PayloadCodec
-from schema.errors import StorageUnavailable
+from schema.errors import CircuitOpen, StorageUnavailable
 from schema.identity import CLOSE, UPDATE, is_forced
 from schema.lead import Customer, Lead, lead_of
 
 log = structlog.get_logger()
 
+WITHOUT = "without"
+_SAME_WHATEVER = "same"  # no fingerprint looks like this
+
+Append = Callable[[Appending], Awaitable[object]]
+
 
 class LeadSource(Protocol):
     async def get_lead(self, lead_id: str) -> Lead: ...
-
-
-class PeopleSource(Protocol):
-    async def by_phone(self, digits: str) -> list[Found]: ...
-    async def by_email(self, email: str) -> list[Found]: ...
-
-
-class ProfileSource(Protocol):
-    async def profile(self, cpf: str) -> Profile | None: ...
-
-
-class Past(Protocol):
-    @property
-    def final(self) -> bool: ...
-    @property
-    def attempted(self) -> bool: ...
-    @property
-    def messaged(self) -> bool: ...
 
 
 class Record(Protocol):
@@ -64,15 +58,19 @@ class Result:
     """How an event ended well.
 
     Attributes:
-        name: ``sent``, ``no_match``, ``dry_run``, ``recorded``, ``unchanged`` or ``already_final``.
+        name: as in `schema.events.LeadProcessed`, or ``already_final``.
         message: the clear text sent or prepared.
         enrichment: what was found, as clear JSON.
+        contact: fingerprint of the contact that was looked at, or empty.
+        superseded_by: event id of the newer update, where ``superseded``.
     """
 
     name: str
     message_ref: str = ""
     message: str = ""
     enrichment: str = ""
+    contact: str = ""
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +85,98 @@ class Pipeline:
     record: Record
     codec: PayloadCodec
     settings: Settings
+    fingerprints: Fingerprints
+    append: Append
+    notify: Notify = no_notice
     today: Callable[[], date] = date.today
 
     async def run(self, work: Work) -> Result:
         """Bring one event to its end, or raise what stops it (see `schema.errors`)."""
         async with _step(work, "record"):
             past = await self._past(work)
-        if past is not None and past.final:
-            return Result("already_final")
-        if past is not None and past.messaged and _needs_no_other(work):
+        early = await self._without_a_look(work, past)
+        if early is not None:
+            return early
+        known = self._known_contact(work, past)
+        if known == _SAME_WHATEVER:
             return Result("unchanged")
-        if work.event.action == CLOSE:
-            return Result("recorded")
         async with _step(work, "lead"):
             customer = await self._customer(work)
-        async with _step(work, "people"):
-            people = await self._people(work, customer)
-        async with _step(work, "profiles"):
-            profiles = await self._profiles(work, people)
-        found = _enrichment(people, profiles)
-        if people.kind == "none":
+        contact = self._contact(customer)
+        if known == contact:
+            return Result("unchanged", contact=contact)
+        return replace(await self._answer(work, customer), contact=contact)
+
+    async def _without_a_look(self, work: Work, past: Past | None) -> Result | None:
+        """The end of an event that needs no look at its lead; None for the others."""
+        if past is not None and past.final:
+            return Result("already_final")
+        if work.superseded_by:
+            return Result("superseded", superseded_by=work.superseded_by)
+        if past is not None and past.messaged and _asked_again(work):
+            return Result("unchanged")
+        if work.event.action == CLOSE:
+            await self.notify(closed(work.event.lead_id))
+            return Result("recorded")
+        return None
+
+    async def _answer(self, work: Work, customer: Customer) -> Result:
+        """Find out who it is, and say so."""
+        people: People | None = None
+        profiles: dict[str, Profile] = {}
+        without = WITHOUT in work.steps
+        try:
+            async with _step(work, "people"):
+                people = await self._people(work, customer)
+            async with _step(work, "profiles"):
+                profiles = await self._profiles(work, people)
+        except CircuitOpen as error:
+            if not without and not self._may_go_without(work, error):
+                raise
+            without = True
+            await self._note(work, WITHOUT, {})
+        found = _enrichment(people, profiles) if people and not without else ""
+        nobody = people is not None and people.kind == "none" and not without
+        if nobody and not self.settings.note_on_no_match:
             return Result("no_match", enrichment=found)
         async with _step(work, "message"):
-            text = self._message(work, people, profiles)
+            text = self._message(work, people or People(), profiles, pending=without)
         if self.settings.dry_run:
             return Result("dry_run", message=text, enrichment=found)
+        if without:
+            async with _step(work, "follow_up"):
+                await self.append(follow_up(work, customer, self.codec))
         async with _step(work, "send"):
             ref = await self.sender.send_once(work, text)
-        return Result("sent", message_ref=ref, message=text, enrichment=found)
+        name = "sent_without" if without else "no_match" if nobody else "sent"
+        return Result(name, message_ref=ref, message=text, enrichment=found)
+
+    def _may_go_without(self, work: Work, error: CircuitOpen) -> bool:
+        # A follow-up is what completes such a lead, so it waits.
+        wanted = self.settings.on_enrichment_down == "send_without"
+        return wanted and error.api != "c2s" and work.event.source != FOLLOW_UP
+
+    def _contact(self, customer: Customer) -> str:
+        phone, email = first_usable_phone(customer.phones), usable_email(customer.email)
+        return self.fingerprints.of(phone or "", email or "")
+
+    def _known_contact(self, work: Work, past: Past | None) -> str:
+        """The contact with which an update needs no answer; empty for events that are answered anyway.
+
+        Our own message updates the lead, and its echo must never be answered: so an update is answered only
+        where we know that the contact is another, or that the lead was never messaged.
+
+        Raises:
+            StorageUnavailable: neither Redis nor Postgres can tell; the update waits.
+        """
+        if work.event.action != UPDATE or work.event.source not in BURSTS:
+            return ""
+        for known in (work.contact, past.contact if past else ""):
+            if self.fingerprints.knows(known):
+                return known
+        if past is None:
+            raise StorageUnavailable("the lead's record cannot be read; its update waits")
+        return _SAME_WHATEVER if past.messaged else ""
 
     async def _past(self, work: Work) -> Past | None:
         try:
@@ -167,7 +229,7 @@ class Pipeline:
             await self._note(work, "profiles", {c: profile_json.to_json(p) for c, p in profiles.items()})
         return profiles
 
-    def _message(self, work: Work, people: People, profiles: dict[str, Profile]) -> str:
+    def _message(self, work: Work, people: People, profiles: dict[str, Profile], *, pending: bool) -> str:
         s = self.settings
         return compose(
             people,
@@ -177,6 +239,7 @@ class Pipeline:
             max_chars=s.message_max_chars,
             show_cpf=s.message_show_cpf,
             income_multiplier=s.income_multiplier,
+            pending=pending,
         )
 
     def _recall(self, work: Work, step: str) -> Any:
@@ -189,12 +252,9 @@ class Pipeline:
         work.steps[step] = sealed
 
 
-def _needs_no_other(work: Work) -> bool:
-    """Whether a lead that has a message is done with this event."""
-    if work.event.source == "trigger":
-        return not is_forced(work.event.version)  # asked for again by Make.com, or on purpose
-    # Our own message updates the lead: answering that with another message would never end.
-    return work.event.action == UPDATE
+def _asked_again(work: Work) -> bool:
+    """Whether Make.com asks again, not on purpose, for what a messaged lead has already."""
+    return work.event.source == "trigger" and not is_forced(work.event.version)
 
 
 def _enrichment(people: People, profiles: dict[str, Profile]) -> str:

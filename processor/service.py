@@ -9,16 +9,20 @@ import asyncpg
 import structlog
 from prometheus_client import REGISTRY
 
+from ops.append import Appender
+from ops.fingerprint import Fingerprints
 from ops.postgres import create_pool
 from ops.recover import Recovery
-from ops.redis import blocking_client, command_client
+from ops.redis import Client, blocking_client, command_client
 from ops.settings import Settings
 from processor.budget import Budgets
+from processor.cache import CachedPeople, CachedProfiles, LookUps
 from processor.engine import Engine, Lost
 from processor.executor import Executor
 from processor.gate import Gate
 from processor.history import History
 from processor.meters import Meters
+from processor.notify import Notifier, no_notice
 from processor.outside import Clients, open_clients
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
@@ -41,6 +45,7 @@ def build_executor(
     settings: Settings,
     codec: PayloadCodec,
     *,
+    commands: Client,
     reserve: Reserve,
 ) -> Executor:
     """The executor of one partition over real clients."""
@@ -51,15 +56,27 @@ def build_executor(
         settle_s=settings.http_timeout_secs * _SETTLE_FACTOR,
         reserve=reserve,
     )
+    fingerprints = Fingerprints.of_settings(settings)
+    look_ups = LookUps(commands, codec, fingerprints, settings)
+    appender = Appender(
+        commands,
+        partitions=settings.stream_partitions,
+        dedup_ttl_s=settings.dedup_ttl_secs,
+        instance=settings.instance,
+    )
+    notify_url = settings.notify_url.get_secret_value()
     pipeline = Pipeline(
         leads=clients.c2s,
-        diretrix=clients.diretrix,
-        work_api=clients.work,
+        diretrix=CachedPeople(clients.diretrix, look_ups),
+        work_api=CachedProfiles(clients.work, look_ups),
         sender=sender,
         store=store,
         record=History(pool),
         codec=codec,
         settings=settings,
+        fingerprints=fingerprints,
+        append=appender.append,
+        notify=Notifier(notify_url) if notify_url else no_notice,
     )
     policy = BackoffPolicy(settings.backoff_base_secs, settings.backoff_max_secs, settings.max_attempts)
     return Executor(pipeline, store, codec, policy, random.Random())
@@ -94,7 +111,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
             store = LeadStore(Keys(partition), commands, reader, settings)
-            executor = build_executor(store, clients, pool, settings, codec, reserve=gate.reserve)
+            executor = build_executor(
+                store, clients, pool, settings, codec, commands=commands, reserve=gate.reserve
+            )
             lost, regroup = restore_lost(recovery, partition), Regroup(store, recovery, partition)
             engines.append(Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup))
         await stack.enter_async_context(on_schedule(settings))

@@ -15,11 +15,13 @@ from ops.recover import mark_read
 from ops.redis import Client, run, translated
 from ops.settings import Settings
 from ops.unprojected import position
-from schema import calls
-from schema.calls import Entered, Entry, Finished, Finishing, Lease, Ticked
+from schema import calls, holding
+from schema.calls import Entered, Entry, Finished, Finishing, Lease
 from schema.errors import LeaseLost
 from schema.events import EventError, WebhookAccepted, decode, text_fields
 from schema.keys import GROUP, Keys
+from schema.ticking import Ticked, read_tick
+from schema.ticking import tick as ticking
 
 log = structlog.get_logger()
 
@@ -106,8 +108,8 @@ class LeadStore:
         with translated("acking"):
             await self._commands.xack(self.keys.webhooks, GROUP, *entry_ids)
 
-    async def enter(self, entries: Sequence[Entry], *, wake: bool) -> list[Entered]:
-        """Ask to work on entries that are in this instance's hands."""
+    async def enter(self, entries: Sequence[Entry], *, wake: bool, low_slots: int = 1_000) -> list[Entered]:
+        """Ask to work on entries in this instance's hands; see `schema.calls.enter`."""
         reached("enter.before")
         s = self._settings
         call = calls.enter(
@@ -117,6 +119,8 @@ class LeadStore:
             lease_ttl_s=s.lease_ttl_secs,
             steps_ttl_s=s.steps_ttl_secs,
             wake=wake,
+            low_slots=low_slots,
+            update_settle_s=s.update_settle_secs,
         )
         reply = calls.read_enter(await run(self._commands, call), self.keys, entries, self._instance)
         reached("enter.after")
@@ -124,7 +128,7 @@ class LeadStore:
 
     async def renew(self, held: Sequence[tuple[Lease, str]]) -> list[bool]:
         """Heartbeat; False for each lease that was lost."""
-        call = calls.renew(
+        call = holding.renew(
             self.keys, held, instance=self._instance, lease_ttl_s=self._settings.lease_ttl_secs
         )
         return [reply == 1 for reply in await run(self._commands, call)]
@@ -147,16 +151,17 @@ class LeadStore:
         reached("finish.after")
         return done
 
-    async def tick(self, most: int, cursor: str) -> Ticked:
-        """Claim due retries and what crashed owners left."""
-        call = calls.tick(
+    async def tick(self, most: int, cursor: str, *, low_slots: int = 1_000) -> Ticked:
+        """Claim due retries, parked entries and what crashed owners left."""
+        call = ticking(
             self.keys,
             instance=self._instance,
             min_idle_s=self._settings.reclaim_idle_secs,
             most=most,
             cursor=cursor,
+            low_slots=low_slots,
         )
-        return calls.read_tick(await run(self._commands, call))
+        return read_tick(await run(self._commands, call))
 
     async def sweep(self) -> None:
         """Drop the consumers that dead instances left; see `schema/lua/sweep.lua`."""
@@ -175,7 +180,7 @@ class LeadStore:
                 await self._commands.xgroup_delconsumer(self.keys.webhooks, GROUP, self._instance)
 
     async def _flush_records(self, notes: Sequence[Note]) -> Sequence[int]:
-        call = calls.record(self.keys, notes, steps_ttl_s=self._settings.steps_ttl_secs)
+        call = holding.record(self.keys, notes, steps_ttl_s=self._settings.steps_ttl_secs)
         reply: list[int] = await run(self._commands, call)
         return reply
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from processor.budget import Grant
-from schema.calls import Entry, Lease
+from schema.calls import Entry, Lease, is_low
 from schema.errors import LeaseLost
 from schema.events import WebhookAccepted
 
@@ -27,6 +27,8 @@ class Work:
         step: the step under way, for errors.
         timings_ms: milliseconds per step.
         calls: outside calls per API.
+        superseded_by: event id of a newer update that waits behind this one, or empty.
+        contact: fingerprint of the contact that the lead's last processed event had, or empty.
         reserved: turns taken in advance, per API (see `processor.gate`).
     """
 
@@ -38,6 +40,8 @@ class Work:
     lease_ttl_s: float
     renewed_at: float
     clock: Callable[[], float] = time.monotonic
+    superseded_by: str = ""
+    contact: str = ""
     sending: bool = False
     step: str = ""
     timings_ms: dict[str, int] = field(default_factory=dict)
@@ -51,6 +55,11 @@ class Work:
     @property
     def event(self) -> WebhookAccepted:
         return self.entry.event
+
+    @property
+    def takes_low_slot(self) -> bool:
+        """Whether it holds one of the few slots for leads of low priority."""
+        return is_low(self.entry.event) and not self.superseded_by
 
     def now_s(self) -> float:
         """Seconds since the epoch by Redis's clock, without asking it, whatever this machine's clock says.

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -79,12 +80,14 @@ WHERE w.id = x.event_id
 """
 
 _STATE = """
-INSERT INTO lead_state AS s (lead_id, event_id, hook_action, status, result, message_ref, fence, updated_at)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::timestamptz[])
+INSERT INTO lead_state AS s
+    (lead_id, event_id, hook_action, status, result, message_ref, contact, fence, updated_at)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::bigint[], $9::timestamptz[])
 ON CONFLICT (lead_id) DO UPDATE SET event_id = excluded.event_id, hook_action = excluded.hook_action,
     status = excluded.status, result = excluded.result,
-    message_ref = excluded.message_ref, fence = excluded.fence, updated_at = excluded.updated_at
+    message_ref = coalesce(excluded.message_ref, s.message_ref),
+    contact = coalesce(excluded.contact, s.contact), fence = excluded.fence, updated_at = excluded.updated_at
 WHERE excluded.fence > s.fence
 """
 
@@ -97,6 +100,16 @@ ON CONFLICT (event_id) DO UPDATE SET dead_at = excluded.dead_at, step = excluded
     error_code = excluded.error_code, error_message = excluded.error_message, attempts = excluded.attempts
 """
 _ALIVE = "DELETE FROM dead_letters WHERE event_id = ANY($1::uuid[])"
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a lead's last event ended, and the message and contact known of it by then."""
+
+    fact: Fact
+    event: LeadProcessed | LeadDeadLettered
+    message_ref: str = ""
+    contact: str = ""
 
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
@@ -128,13 +141,23 @@ async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome
 
 
 def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[tuple[object, ...]]:
-    newest: dict[str, tuple[Fact, Outcome]] = {}
+    """The last end of each lead; the message and the contact stay where a later end tells of none."""
+    newest: dict[str, _End] = {}
     for fact, event in outcomes:
         if isinstance(event, LeadProcessed | LeadDeadLettered):
             known = newest.get(event.lead_id)
-            if known is None or event.fence > known[1].fence:
-                newest[event.lead_id] = (fact, event)
-    return [_final(fact, event) for fact, event in newest.values()]
+            if known is None:
+                newest[event.lead_id] = _end(fact, event, _End(fact, event))
+            elif event.fence > known.event.fence:
+                newest[event.lead_id] = _end(fact, event, known)
+    return [_final(end) for end in newest.values()]
+
+
+def _end(fact: Fact, event: LeadProcessed | LeadDeadLettered, before: _End) -> _End:
+    if not isinstance(event, LeadProcessed):
+        return _End(fact, event, before.message_ref, before.contact)
+    ref, contact = event.message_ref or before.message_ref, event.contact or before.contact
+    return _End(fact, event, ref, contact)
 
 
 def _key(event: Outcome) -> tuple[str, int]:
@@ -170,9 +193,9 @@ def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:
     return (*where, event.received_at, event.source, event.payload)
 
 
-def _final(fact: Fact, event: Outcome) -> tuple[object, ...]:
-    good = isinstance(event, LeadProcessed)
-    result = (event.result or None) if isinstance(event, LeadProcessed) else None
-    ref = (event.message_ref or None) if isinstance(event, LeadProcessed) else None
-    status = STATUS_AFTER[LeadProcessed.type if good else LeadDeadLettered.type]
-    return event.lead_id, UUID(event.event_id), event.action, status, result, ref, event.fence, fact.at
+def _final(end: _End) -> tuple[object, ...]:
+    event = end.event
+    result = event.result if isinstance(event, LeadProcessed) else ""
+    status = STATUS_AFTER[event.type]
+    head = (event.lead_id, UUID(event.event_id), event.action, status, result or None)
+    return (*head, end.message_ref or None, end.contact or None, event.fence, end.fact.at)

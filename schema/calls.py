@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from schema.events import AttemptFailed, LeadDeadLettered, LeadProcessed, Outcome, WebhookAccepted, encode
+from schema.budget import Priority, priority_of
+from schema.events import (
+    AttemptFailed,
+    LeadDeadLettered,
+    LeadProcessed,
+    Outcome,
+    WebhookAccepted,
+    encode,
+    flat_fields,
+)
 from schema.keys import GROUP, Keys
 from schema.scripts import ScriptCall, script
 from schema.times import to_text
@@ -81,6 +90,10 @@ def read_append(reply: Sequence[Any]) -> list[Appended]:
     return [Appended(row[0] == 1, row[1].decode(), row[2].decode()) for row in reply]
 
 
+# Where updates come in bursts; a replay, a follow-up or a waiting caller stands for itself.
+BURSTS = frozenset({"webhook", "reconcile"})
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A webhooks entry in an instance's hands: its stream id and its event."""
@@ -111,33 +124,73 @@ class Entered:
     """The answer to an entry that asked to be worked on.
 
     Attributes:
-        state: ``run`` (lease taken), ``wait`` (another entry of the lead goes first), ``later`` (its retry is
-            not due), ``busy`` (another instance has the lead) or ``gone`` (not ours any more).
+        state: ``run`` (lease taken), ``wait`` (another of the lead goes first), ``later`` (not due yet),
+            ``busy`` (another instance has it), ``parked`` (no slot for its priority) or ``gone`` (not ours
+            any more).
         lease: where ``run``.
         attempt: number of this attempt, from 1.
         verify: an earlier attempt ended unseen: read the lead before sending.
         steps: the finished steps by name, as recorded.
         expired: the attempt before this one never ended: its owner crashed or lost the lease.
+        superseded_by: event id of a newer update of the lead that waits behind this one, or empty.
+        contact: fingerprint of the contact that the lead's last processed event had, or empty.
+        due_s: seconds until it is due, where ``later``.
     """
 
-    state: Literal["run", "wait", "later", "busy", "gone"]
+    state: Literal["run", "wait", "later", "busy", "parked", "gone"]
     lease: Lease | None = None
     attempt: int = 0
     verify: bool = False
     steps: Mapping[str, str] = field(default_factory=dict)
     expired: bool = False
+    superseded_by: str = ""
+    contact: str = ""
+    due_s: float = 0.0
+
+
+def is_low(event: WebhookAccepted) -> bool:
+    """Whether an event ranks below new leads, so that it needs one of the few slots for such."""
+    return priority_of(event) > Priority.NEW
 
 
 def enter(
-    keys: Keys, entries: Sequence[Entry], *, instance: str, lease_ttl_s: float, steps_ttl_s: int, wake: bool
+    keys: Keys,
+    entries: Sequence[Entry],
+    *,
+    instance: str,
+    lease_ttl_s: float,
+    steps_ttl_s: int,
+    wake: bool,
+    low_slots: int = 1_000,
+    update_settle_s: float = 0.0,
 ) -> ScriptCall:
-    """Ask to work on entries; ``wake`` tells idle instances that there is work in flight."""
-    names = [keys.webhooks, keys.outcomes, keys.retries, keys.fence, keys.regrouped]
-    args = [GROUP, instance, str(round(lease_ttl_s * 1000)), str(steps_ttl_s), keys.wake if wake else ""]
+    """Ask to work on entries.
+
+    Args:
+        keys: of the partition.
+        entries: in the caller's hands.
+        instance: the caller.
+        lease_ttl_s: life of the leases.
+        steps_ttl_s: life of the steps.
+        wake: tell idle instances that there is work in flight.
+        low_slots: how many entries of low priority may start; the others are parked.
+        update_settle_s: how long an update waits for more of its kind.
+    """
+    names = [keys.webhooks, keys.outcomes, keys.retries, keys.fence, keys.regrouped, keys.parked]
+    args = [
+        GROUP,
+        instance,
+        str(round(lease_ttl_s * 1000)),
+        str(steps_ttl_s),
+        keys.wake,
+        "1" if wake else "0",
+    ]
+    args += [str(low_slots), str(round(update_settle_s * 1000))]
     for entry in entries:
         e = entry.event
-        names += [keys.lease(e.lead_id), keys.queue(e.lead_id), keys.steps(e.event_id)]
+        names += [keys.lease(e.lead_id), keys.queue(e.lead_id), keys.steps(e.event_id), keys.state(e.lead_id)]
         args += [entry.entry_id, e.event_id, e.lead_id, e.action, to_text(e.received_at)]
+        args += [str(int(priority_of(e))), "1" if e.source in BURSTS else "0"]
     return ScriptCall(script("enter"), names, args)
 
 
@@ -148,30 +201,13 @@ def read_enter(reply: Sequence[Any], keys: Keys, entries: Sequence[Entry], insta
 def _entered(row: Sequence[Any], keys: Keys, entry: Entry, instance: str) -> Entered:
     state = row[0].decode()
     if state != "run":
-        return Entered(state)
-    steps = _flat(row[2])
+        return Entered(state, due_s=int(row[1]) / 1000 if state == "later" else 0.0)
+    steps = flat_fields(row[2])
     attempt, verify = int(steps.pop("attempt")), steps.pop("verify", "") == "1"
     steps.pop("entry", None)
     lease = Lease(keys.lease(entry.event.lead_id), instance, int(row[1]))
-    return Entered("run", lease, attempt, verify, steps, expired=row[3] == 1)
-
-
-def renew(keys: Keys, held: Sequence[tuple[Lease, str]], *, instance: str, lease_ttl_s: float) -> ScriptCall:
-    """Heartbeat of leases, each with the id of the entry in work."""
-    args = [GROUP, instance, str(round(lease_ttl_s * 1000))]
-    for lease, entry_id in held:
-        args += [lease.value, entry_id]
-    return ScriptCall(script("renew"), [keys.webhooks, *(lease.key for lease, _ in held)], args)
-
-
-def record(keys: Keys, notes: Sequence[tuple[Lease, str, str, str]], *, steps_ttl_s: int) -> ScriptCall:
-    """Note steps: each ``(lease, event_id, name, stored text)``; the reply says 1 or 0 (lease lost) each."""
-    names: list[str] = []
-    args = [str(steps_ttl_s)]
-    for lease, event_id, name, text in notes:
-        names += [lease.key, keys.steps(event_id)]
-        args += [lease.value, name, text]
-    return ScriptCall(script("record"), names, args)
+    newer, contact = row[4].decode(), row[5].decode()
+    return Entered("run", lease, attempt, verify, steps, row[3] == 1, newer, contact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +250,13 @@ def finish(
     args = [GROUP, instance, str(steps_ttl_s), "1" if take_next else "0", keys.wake]
     for item in items:
         e = item.entry.event
-        names += [item.lease.key, keys.queue(e.lead_id), keys.steps(e.event_id)]
+        names += [item.lease.key, keys.queue(e.lead_id), keys.steps(e.event_id), keys.state(e.lead_id)]
         verb, counted = _verb(item.outcome)
         outcome = _pairs(encode(item.outcome)) if item.outcome else []
         letter = _pairs(_letter(item)) if verb == "dead" else []
         args += [verb, item.entry.entry_id, item.lease.value, str(round(item.delay_s * 1000))]
-        args += [counted, "1" if item.clean else "0", str(len(outcome)), str(len(letter)), *outcome, *letter]
+        args += [counted, "1" if item.clean else "0", str(len(outcome)), str(len(letter))]
+        args += [item.outcome.contact if isinstance(item.outcome, LeadProcessed) else "", *outcome, *letter]
     return ScriptCall(script("finish"), names, args)
 
 
@@ -250,73 +287,13 @@ def read_finish(reply: Sequence[Any]) -> list[Finished]:
 def _finished(row: Sequence[Any]) -> Finished:
     if row[0] != b"ok":
         return Finished(held=False)
-    following = (row[1].decode(), _flat(row[2])) if row[1] else None
+    following = (row[1].decode(), flat_fields(row[2])) if row[1] else None
     return Finished(held=True, next=following, lost=tuple(i.decode() for i in row[3]))
-
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """What a tick found.
-
-    Attributes:
-        entries: claimed for this instance: raw ``(entry id, fields)``.
-        lost: ids of pending entries that are no longer in the stream.
-        cursor: where the next tick's XAUTOCLAIM goes on.
-        pending: entries in the group's pending entries list.
-        wait_s: seconds until there may be more to do; None for *not before new work arrives*.
-    """
-
-    entries: list[tuple[str, dict[str, str]]]
-    lost: tuple[str, ...]
-    cursor: str
-    pending: int
-    wait_s: float | None
-
-
-def tick(keys: Keys, *, instance: str, min_idle_s: float, most: int, cursor: str) -> ScriptCall:
-    """Claim due retries and what crashed owners left behind, at most ``most`` entries."""
-    args = [GROUP, instance, str(round(min_idle_s * 1000)), str(most), cursor]
-    return ScriptCall(script("tick"), [keys.webhooks, keys.retries], args)
-
-
-def read_tick(reply: Sequence[Any]) -> Ticked:
-    entries = [(row[0].decode(), _flat(row[1])) for row in reply[0]]
-    wait_ms = int(reply[4])
-    wait_s = None if wait_ms < 0 else wait_ms / 1000
-    return Ticked(entries, tuple(i.decode() for i in reply[1]), reply[2].decode(), int(reply[3]), wait_s)
-
-
-def replay(
-    keys: Keys,
-    event: WebhookAccepted,
-    dedup_key: str,
-    *,
-    dedup_ttl_s: int,
-    steps_ttl_s: int,
-    instance: str,
-    reason: str,
-    lost: str = "",
-) -> ScriptCall:
-    """Put an event back to work under its own id; the reply is the new entry id.
-
-    ``lost`` is the id of the entry that it makes good; where that was not lost, or was made good before,
-    nothing is done and the reply is empty.
-    """
-    names = [keys.webhooks, keys.outcomes, keys.fence, keys.steps(event.event_id), keys.dedup(dedup_key)]
-    names += [keys.queue(event.lead_id)]
-    args = [str(dedup_ttl_s), str(steps_ttl_s), instance, reason, event.event_id, event.lead_id, event.action]
-    args += [event.version, event.source, to_text(event.received_at), event.traceparent, event.payload, lost]
-    return ScriptCall(script("replay"), names, args)
 
 
 def sweep(keys: Keys, *, instance: str, min_idle_s: float) -> ScriptCall:
     """Strike idle consumers without pending entries from the group; the reply is how many."""
     return ScriptCall(script("sweep"), [keys.webhooks], [GROUP, instance, str(round(min_idle_s * 1000))])
-
-
-def _flat(items: Sequence[bytes]) -> dict[str, str]:
-    texts = [i.decode() for i in items]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _pairs(flat: Mapping[str, str]) -> list[str]:

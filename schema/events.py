@@ -7,7 +7,7 @@ event. Fields that hold personal data (``payload``, ``message``, ``enrichment``)
 before they get here: this module sees sealed text only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, get_type_hints
@@ -104,10 +104,13 @@ class LeadProcessed(Outcome):
     """The event reached its good end.
 
     Attributes:
-        result: ``sent``, ``no_match``, ``dry_run``, ``recorded``, ``unchanged`` or ``superseded``.
+        result: ``sent``, ``sent_without`` (its profile follows), ``no_match``, ``dry_run``, ``recorded``,
+            ``unchanged`` or ``superseded``.
         message_ref: the marker of the message, or empty where none was sent.
         timings: JSON object, milliseconds spent per step.
         calls: JSON object, calls spent per outside API.
+        contact: fingerprint of the phone and e-mail that the lead had (see `ops.fingerprint`), or empty.
+        superseded_by: event id of the newer update, where ``superseded``.
         message: the text sent or prepared, as the codec stores it.
         enrichment: what was found (allow-listed), as the codec stores it.
     """
@@ -117,6 +120,8 @@ class LeadProcessed(Outcome):
     message_ref: str = ""
     timings: str = ""
     calls: str = ""
+    contact: str = ""
+    superseded_by: str = ""
     message: str = ""
     enrichment: str = ""
 
@@ -229,3 +234,9 @@ def decode(flat: Mapping[str, str]) -> Event:
 def text_fields(raw: Mapping[bytes, bytes]) -> dict[str, str]:
     """A redis-py entry's fields as text."""
     return {k.decode(): v.decode() for k, v in raw.items()}
+
+
+def flat_fields(items: Sequence[bytes]) -> dict[str, str]:
+    """The same of a flat list of names and values, as scripts reply."""
+    texts = [i.decode() for i in items]
+    return dict(zip(texts[::2], texts[1::2], strict=True))

@@ -45,6 +45,11 @@ class Keys:
         return f"{self.prefix}:retries"
 
     @property
+    def parked(self) -> str:
+        """Sorted set: entries of low priority that wait for a slot, by (priority, arrival)."""
+        return f"{self.prefix}:parked"
+
+    @property
     def fence(self) -> str:
         """String: the last fence given out in this partition."""
         return f"{self.prefix}:fence"
@@ -76,6 +81,10 @@ class Keys:
         """Sorted set: the lead's waiting entries by stream id, oldest first."""
         return f"{self.prefix}:lead:queue:{lead_id}"
 
+    def state(self, lead_id: str) -> str:
+        """String: fingerprint of the contact that the lead's last processed event had."""
+        return f"{self.prefix}:state:{lead_id}"
+
     def steps(self, event_id: str) -> str:
         """Hash: attempt count, finished steps, send intent of one event; the entry its replay made."""
         return f"{self.prefix}:steps:{event_id}"
@@ -105,3 +114,9 @@ class BudgetKeys:
     @property
     def all(self) -> list[str]:
         return [self.budget, self.row, self.seen]
+
+
+def cache_keys(name: str) -> list[str]:
+    """Strings: a look-up's answer, sealed, and the lock of who fetches it; ``name`` is a keyed hash."""
+    answer = f"c2s:{{cache:{name}}}"
+    return [answer, f"{answer}:lock"]

@@ -23,6 +23,8 @@ ScriptName = Literal[
     "budget_note",
     "trim",
     "survey",
+    "cache_ask",
+    "cache_keep",
 ]
 
 

@@ -96,7 +96,9 @@ class World:
         gate = Gate(Budgets(commands, settings))
         async with open_clients(settings, gate.before, settle=gate.after) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
-            executor = build_executor(store, clients, pool, settings, PlainCodec(), reserve=gate.reserve)
+            executor = build_executor(
+                store, clients, pool, settings, PlainCodec(), commands=commands, reserve=gate.reserve
+            )
             recovery = Recovery(commands, pool, settings)
             lost, regroup = restore_lost(recovery, 0), Regroup(store, recovery, 0)
             made = Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup)
@@ -150,6 +152,7 @@ async def world(redis_url: str, engine_schema: str) -> AsyncIterator[World]:
                 "BACKOFF_MAX_SECS": "0.2",
                 "HTTP_TIMEOUT_SECS": "0.5",
                 "MAX_ATTEMPTS": "3",
+                "UPDATE_SETTLE_SECS": "0",
                 "BREAKER_OPEN_SECS": "0.2",
                 "BREAKER_OPEN_MAX_SECS": "1",
                 "BLOCK_SECS": "1",

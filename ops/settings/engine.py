@@ -15,6 +15,11 @@ class Engine(BaseSettings):
     reclaim_idle_secs: float = Field(
         35.0, gt=0, description="idle time after which XAUTOCLAIM takes an entry"
     )
+    update_settle_secs: float = Field(
+        2.0,
+        ge=0,
+        description="how long an update waits for newer ones of its lead, of which the last is worked",
+    )
     block_secs: float = Field(60.0, gt=0, description="longest blocking read on an idle stream")
     max_attempts: int = Field(8, ge=1, description="attempts before an event becomes a dead letter")
     backoff_base_secs: float = Field(2.0, gt=0, description="first retry's greatest delay; doubles each time")

@@ -8,10 +8,10 @@
 -- instance (or, with take=0, made due at once for anybody), so it does not wait for XAUTOCLAIM.
 -- An instance whose lease was lost changes nothing at all.
 --
--- KEYS  webhooks, outcomes, retries, dead, then per item: lease, queue, steps
+-- KEYS  webhooks, outcomes, retries, dead, then per item: lease, queue, steps, state
 -- ARGV  group, instance, steps TTL (s), take (0|1), wake channel, then per item: verb, entry_id, lease value,
---       delay (ms), counted (0|1), clean (0|1), number of outcome texts, number of dead texts, the outcome as
---       name-value texts, the dead letter likewise
+--       delay (ms), counted (0|1), clean (0|1), number of outcome texts, number of dead texts, what 'done' says of
+--       the lead's contact (kept as its state) or '', the outcome as name-value texts, the dead letter likewise
 -- reply per item: {'ok', next entry id or '', [next entry's fields...], [ids lost from the stream...]}
 --               | {'lost'}
 local webhooks, outcomes, retries, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -51,7 +51,7 @@ local function next_entry(queue)
   end
 end
 
-local function finish(lease, queue, steps, verb, entry_id, value, delay, counted, clean, outcome, letter)
+local function finish(lease, queue, steps, state, contact, verb, entry_id, value, delay, counted, clean, outcome, letter)
   if redis.call('GET', lease) ~= value then return {'lost'} end
   if verb == 'done' or verb == 'dead' then
     xadd(outcomes, outcome)
@@ -60,6 +60,7 @@ local function finish(lease, queue, steps, verb, entry_id, value, delay, counted
       redis.call('EXPIRE', steps, steps_s)
     else
       redis.call('DEL', steps)
+      if contact ~= '' then redis.call('SET', state, contact, 'EX', steps_s) end
     end
     redis.call('XACK', webhooks, group, entry_id)
     redis.call('ZREM', queue, entry_id)
@@ -84,11 +85,11 @@ local function finish(lease, queue, steps, verb, entry_id, value, delay, counted
 end
 
 local replies, at = {}, 6
-for n = 1, (#KEYS - 4) / 3 do
-  local k = 4 + (n - 1) * 3
+for n = 1, (#KEYS - 4) / 4 do
+  local k = 4 + (n - 1) * 4
   local n_outcome, n_letter = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
-  local outcome = texts(at + 8, n_outcome)
-  local letter = texts(at + 8 + n_outcome, n_letter)
+  local outcome = texts(at + 9, n_outcome)
+  local letter = texts(at + 9 + n_outcome, n_letter)
   if n_outcome > 0 then
     outcome[#outcome + 1] = 'at'
     outcome[#outcome + 1] = iso_now()
@@ -97,8 +98,8 @@ for n = 1, (#KEYS - 4) / 3 do
     letter[#letter + 1] = 'at'
     letter[#letter + 1] = iso_now()
   end
-  replies[n] = finish(KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3],
-    ARGV[at + 4], ARGV[at + 5], outcome, letter)
-  at = at + 8 + n_outcome + n_letter
+  replies[n] = finish(KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], ARGV[at + 8], ARGV[at], ARGV[at + 1],
+    ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], outcome, letter)
+  at = at + 9 + n_outcome + n_letter
 end
 return replies

@@ -9,7 +9,7 @@ import redis.asyncio as aioredis
 
 from ops.append import Appender
 from ops.redis import Client, command_client, run
-from schema import calls
+from schema import calls, holding, replaying
 from schema.calls import Appending, Entered, Entry, Finishing
 from schema.events import (
     AttemptFailed,
@@ -21,6 +21,8 @@ from schema.events import (
 )
 from schema.identity import CREATE, UPDATE, dedup_key, event_id_of
 from schema.keys import GROUP, Keys
+from schema.ticking import read_tick
+from schema.ticking import tick as ticking
 
 KEYS = Keys(0)
 RECEIVED = datetime(2026, 1, 21, 13, 30, tzinfo=UTC)
@@ -85,8 +87,8 @@ async def finish(client: Client, instance: str, *items: Finishing, take: bool = 
 
 
 async def tick(client: Client, instance: str, min_idle_s: float = 0.0):
-    call = calls.tick(KEYS, instance=instance, min_idle_s=min_idle_s, most=10, cursor="0-0")
-    return calls.read_tick(await run(client, call))
+    call = ticking(KEYS, instance=instance, min_idle_s=min_idle_s, most=10, cursor="0-0")
+    return read_tick(await run(client, call))
 
 
 async def outcomes(client: Client) -> list[str]:
@@ -212,9 +214,9 @@ async def test_an_ex_owner_changes_nothing(client):
     assert new.state == "run"
     assert new.verify
     held = [(old.lease, entry.entry_id)]
-    assert await run(client, calls.renew(KEYS, held, instance="p1", lease_ttl_s=30)) == [0]
+    assert await run(client, holding.renew(KEYS, held, instance="p1", lease_ttl_s=30)) == [0]
     note = [(old.lease, entry.event.event_id, "people", "x")]
-    assert await run(client, calls.record(KEYS, note, steps_ttl_s=60)) == [0]
+    assert await run(client, holding.record(KEYS, note, steps_ttl_s=60)) == [0]
     before = await outcomes(client)
     [refused] = await finish(client, "p1", done(entry, old))
     assert not refused.held
@@ -236,7 +238,7 @@ async def test_steps_survive_a_crash_and_demand_verification(client):
     [entry] = await read(client, "p1")
     [first] = await enter(client, "p1", [entry])
     note = [(first.lease, entry.event.event_id, "people", '{"a":1}')]
-    assert await run(client, calls.record(KEYS, note, steps_ttl_s=60)) == [1]
+    assert await run(client, holding.record(KEYS, note, steps_ttl_s=60)) == [1]
     await client.delete(KEYS.lease("L1"))
     await tick(client, "p2")
     [second] = await enter(client, "p2", [entry])
@@ -333,7 +335,7 @@ async def test_a_replay_is_a_new_series_that_verifies(client):
     [entered] = await enter(client, "p1", [entry])
     outcome = LeadDeadLettered(**common(entry, entered), code="x", error="x")
     await finish(client, "p1", Finishing(entry, entered.lease, outcome))
-    call = calls.replay(
+    call = replaying.replay(
         KEYS, item.event, item.dedup_key, dedup_ttl_s=60, steps_ttl_s=60, instance="cli", reason="test"
     )
     await run(client, call)

@@ -19,7 +19,7 @@ from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
 from ops.redis import Client, blocking_client, command_client, run
 from projections.projector import Projector, read_models
-from schema import calls
+from schema import calls, holding
 from schema.calls import Appending, Entry, Finishing
 from schema.codec import PlainCodec
 from schema.events import AttemptFailed, LeadProcessed, WebhookAccepted, decode, text_fields
@@ -78,7 +78,7 @@ class System:
             "attempt": entered.attempt, "fence": entered.lease.fence, "instance": "p1",
         }  # fmt: skip
         if fails:
-            note = calls.record(KEYS, [(entered.lease, e.event_id, "people", "[]")], steps_ttl_s=60)
+            note = holding.record(KEYS, [(entered.lease, e.event_id, "people", "[]")], steps_ttl_s=60)
             await run(self.client, note)
             failed = AttemptFailed(
                 **common, step="send", code="c2s_timeout", api="c2s", error="C2S did not answer in time"

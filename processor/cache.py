@@ -1,0 +1,136 @@
+"""Look-ups of the enrichment APIs, kept for the fleet: sealed like payloads, under keyed hashes.
+
+One look-up in flight per question: who finds it locked looks again after growing pauses (this is rare: two
+leads of one person at once). A lock outlives its owner's crash by minutes at most, and costs one more call
+where it lapses too soon. "Nothing is known" is kept too, for an hour at most.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+import orjson
+import structlog
+
+from ops.fingerprint import Fingerprints
+from ops.redis import Client, run
+from ops.settings import Settings
+from processor.people import Found
+from processor.profile import Profile
+from schema.codec import PayloadCodec
+from schema.errors import CodecError, StorageUnavailable
+from schema.keys import cache_keys
+from schema.scripts import ScriptCall, script
+
+log = structlog.get_logger()
+
+_NOTHING_TTL_S = 3600
+_LOCK_S = 180.0
+_FIRST_PAUSE_S = 0.2
+_MOST_PAUSE_S = 3.0
+
+
+class PeopleSource(Protocol):
+    async def by_phone(self, digits: str) -> list[Found]: ...
+    async def by_email(self, email: str) -> list[Found]: ...
+
+
+class ProfileSource(Protocol):
+    async def profile(self, cpf: str) -> Profile | None: ...
+
+
+class LookUps:
+    """The cache itself: JSON texts by kind and question."""
+
+    def __init__(
+        self,
+        client: Client,
+        codec: PayloadCodec,
+        fingerprints: Fingerprints,
+        settings: Settings,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._client = client
+        self._codec = codec
+        self._fingerprints = fingerprints
+        self._ttl_s = settings.profile_cache_secs
+        self._sleep = sleep
+
+    async def get(self, kind: str, asked: str, fetch: Callable[[], Awaitable[object]]) -> object:
+        """The answer as JSON values: known, or fetched now.
+
+        Raises:
+            StorageUnavailable: Redis is away.
+            PipelineError: whatever ``fetch`` raises; nothing is kept then.
+        """
+        if not self._ttl_s:
+            return await fetch()
+        name, token = self._fingerprints.of(kind, asked), secrets.token_hex(8)
+        ask = ScriptCall(script("cache_ask"), cache_keys(name), [token, str(round(_LOCK_S * 1000))])
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            reply = await run(self._client, ask)
+            if reply[0] == b"hit":
+                with suppress(CodecError, orjson.JSONDecodeError):
+                    return orjson.loads(self._codec.open(name, kind, reply[1].decode()))
+                return await fetch()
+            if reply[0] == b"mine":
+                return await self._fetch(kind, name, token, fetch)
+            await self._sleep(min(pause_s, int(reply[1]) / 1000))
+            pause_s = min(pause_s * 2, _MOST_PAUSE_S)
+
+    async def _fetch(
+        self, kind: str, name: str, token: str, fetch: Callable[[], Awaitable[object]]
+    ) -> object:
+        stored, ttl_s = "", self._ttl_s
+        try:
+            answer = await fetch()
+            stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
+            ttl_s = ttl_s if answer else min(ttl_s, _NOTHING_TTL_S)
+        finally:
+            keep = ScriptCall(script("cache_keep"), cache_keys(name), [token, stored, str(ttl_s)])
+            with suppress(StorageUnavailable):
+                await asyncio.shield(run(self._client, keep))
+        return answer
+
+
+class CachedPeople:
+    """Diretrix with the cache before it."""
+
+    def __init__(self, source: PeopleSource, cache: LookUps) -> None:
+        self._source = source
+        self._cache = cache
+
+    async def by_phone(self, digits: str) -> list[Found]:
+        """Who has this phone."""
+        return await self._find("phone", digits, lambda: self._source.by_phone(digits))
+
+    async def by_email(self, email: str) -> list[Found]:
+        """Who has this e-mail address."""
+        return await self._find("email", email, lambda: self._source.by_email(email))
+
+    async def _find(self, kind: str, asked: str, find: Callable[[], Awaitable[list[Found]]]) -> list[Found]:
+        async def fetch() -> object:
+            return msgspec.to_builtins(await find())
+
+        return msgspec.convert(await self._cache.get(kind, asked, fetch), list[Found])
+
+
+class CachedProfiles:
+    """The Work API with the cache before it."""
+
+    def __init__(self, source: ProfileSource, cache: LookUps) -> None:
+        self._source = source
+        self._cache = cache
+
+    async def profile(self, cpf: str) -> Profile | None:
+        """The profile of a CPF, or None where nothing usable is known."""
+
+        async def fetch() -> object:
+            found = await self._source.profile(cpf)
+            return None if found is None else msgspec.to_builtins(found)
+
+        return msgspec.convert(await self._cache.get("cpf", cpf, fetch), Profile | None)

@@ -1,0 +1,102 @@
+"""How many leads one instance has in work, and how many more it may take: counting only.
+
+An instance takes no more leads than it could serve alone within a minute of C2S's budget. Leads of lower
+priority than new ones hold at most a quarter of the slots, so that the reader always gets to see a new lead,
+however many replays are before it in the stream (docs/budget.md).
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ops.settings import Settings, rate_interval_s
+from processor.work import Work
+from schema.calls import Entry, is_low
+
+_SOON_S = 60.0
+_LEAST = 4
+_LOW_SHARE = 4
+
+
+class Slots:
+    """The slots of one engine.
+
+    Attributes:
+        most: leads in work at once.
+        low_most: of these, of low priority.
+        freed: set whenever a slot may have become free.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        interval_s = rate_interval_s(settings.c2s_rate_limit)
+        soon = max(_LEAST, math.ceil(_SOON_S / interval_s)) if interval_s else settings.processor_concurrency
+        self.most = min(settings.processor_concurrency, soon)
+        self.low_most = max(1, self.most // _LOW_SHARE)
+        self.freed = asyncio.Event()
+        self._claimed = 0
+        self._in_work = 0
+        self._ending = 0
+        self._low = 0
+        self._low_asked = 0
+
+    @property
+    def free(self) -> int:
+        """Slots for any lead. One whose end is being recorded takes none; there may be as many more."""
+        return max(0, self.most - self._claimed - self._in_work + min(self._ending, self.most))
+
+    @property
+    def low_free(self) -> int:
+        """Slots for leads of low priority."""
+        return max(0, self.low_most - self._low - self._low_asked)
+
+    async def some(self) -> int:
+        """Wait for a free slot; how many there are."""
+        while not self.free:
+            self.freed.clear()
+            await self.freed.wait()
+        return self.free
+
+    @contextmanager
+    def claiming(self, count: int) -> Iterator[None]:
+        """So many entries were read and are about to be entered."""
+        self._claimed += count
+        try:
+            yield
+        finally:
+            self._claimed -= count
+            self.freed.set()
+
+    @contextmanager
+    def asking(self, entries: Sequence[Entry]) -> Iterator[int]:
+        """Entries are being entered: how many of low priority may start."""
+        low = min(self.low_free, sum(is_low(entry.event) for entry in entries))
+        self._low_asked += low
+        try:
+            yield low
+        finally:
+            self._low_asked -= low
+
+    @contextmanager
+    def working(self, work: Work) -> Iterator[None]:
+        """A lead is in work, until its end begins to be recorded (see `ending`)."""
+        self._in_work += 1
+        self._low += work.takes_low_slot
+        try:
+            yield
+        finally:
+            self._in_work -= 1
+            self._low -= work.takes_low_slot
+            self.freed.set()
+
+    @contextmanager
+    def ending(self, work: Work) -> Iterator[None]:
+        """A lead's end is being recorded: its slot is free meanwhile."""
+        self._ending += 1
+        self._low -= work.takes_low_slot
+        self.freed.set()
+        try:
+            yield
+        finally:
+            self._ending -= 1
+            self._low += work.takes_low_slot
