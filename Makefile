@@ -40,6 +40,10 @@ bench: $(STAMP) ## every figure beside its floor, interleaved (ARGS="--only ingr
 scale: $(STAMP) ## a million webhooks in the record: written, asked, rebuilt (ARGS="--events 100000")
 	@PYTHONPATH=tests $(BIN)/python -m scale $(ARGS)
 
+.PHONY: outage
+outage: $(STAMP) ## Redis off for a whole minute under 20 webhooks a second (the tests take 20 s)
+	@OUTAGE_SECS=60 $(BIN)/pytest tests/acceptance/test_guarantees.py -k away_under_load
+
 .PHONY: chaos
 chaos: $(STAMP) ## kill everything for a while and check the promises (ARGS="--seed 7 --minutes 10 --leads 700")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)

@@ -27,7 +27,7 @@ from schema.lead import Lead
 
 log = structlog.get_logger()
 
-INTENT, SENT = "intent", "sent"
+INTENT, SENT, SETTLE = "intent", "sent", "settle"
 
 
 class Messenger(Protocol):
@@ -89,9 +89,11 @@ class Sender:
         return ref
 
     async def _is_there(self, work: Work, intent: str, ref: str) -> bool:
-        if intent:
+        # A lost entry's intent may have been lost with it, so its replay counts as one made just then.
+        since = max(float(intent or 0), float(work.steps.get(SETTLE) or 0))
+        if since:
             # Both times are Redis's: the intent may be another machine's.
-            age = max(0.0, work.now_s() - float(intent))
+            age = max(0.0, work.now_s() - since)
             if age < self._settle_s:
                 raise Throttled(
                     "an earlier send may still arrive; looking again when it has settled",

@@ -171,6 +171,7 @@ ROWS: dict[int, Row] = {
             f"{SPOOL}::test_redis_away_and_back",
             f"{SPOOL}::test_many_at_once_while_redis_goes",
             f"{SPOOL}::test_spool_left_by_an_earlier_run",
+            "acceptance/test_guarantees.py::test_redis_away_under_load",
         ),
     ),
     22: Row("both down", ("webhook.unavailable",), (f"{SPOOL}::test_both_away",)),
@@ -221,7 +222,11 @@ ROWS: dict[int, Row] = {
     28: Row(
         "SIGTERM under load",
         ("shutdown.drained",),
-        ("integration/test_ingress_process.py::test_stopped_under_load",),
+        (
+            "acceptance/test_stopping.py::test_every_service_stops_in_order_under_load",
+            "integration/test_ingress_process.py::test_stopped_under_load",
+            "unit/test_waiting.py::test_a_waiter_that_comes_while_the_door_closes_is_let_go",
+        ),
     ),
     29: Row(
         "C2S POST refused, 500, timeout, reset, reply lost, 429, slow",
@@ -285,11 +290,13 @@ ROWS: dict[int, Row] = {
         ("stream.pending_lost",),
         (f"{ENGINE}::test_a_pending_entry_deleted_by_hand_is_restored",),
     ),
-    38: Row("Redis wiped", (), (f"{ENGINE}::test_a_wiped_redis_is_recovered_from_postgres",)),
-    39: Row(
-        "clock of one machine ten minutes off",
+    38: Row(
+        "Redis wiped",
         (),
-        (f"{FAULTS}::test_a_machine_whose_clock_is_wrong_changes_nothing",),
+        (
+            f"{ENGINE}::test_a_wiped_redis_is_recovered_from_postgres",
+            "acceptance/test_guarantees.py::test_redis_wiped_amid_five_hundred_leads",
+        ),
     ),
     40: Row(
         "disk full under Postgres or Redis",

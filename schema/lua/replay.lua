@@ -24,6 +24,11 @@ redis.call('XADD', outcomes, '*', 'type', 'event_replayed', 'event_id', ARGV[5],
   'action', ARGV[7], 'received_at', ARGV[10], 'at', iso_now(), 'attempt', '0', 'fence', fence,
   'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4])
 redis.call('HSET', steps, 'attempt', '0', 'verify', '1', 'entry', id)
+if lost ~= '' then
+  -- With the entry its send intent may be lost: a message may be on its way this very moment.
+  local s, us = clock()
+  redis.call('HSET', steps, 'settle', string.format('%d.%06d', s, us))
+end
 redis.call('HDEL', steps, 'clean')
 redis.call('EXPIRE', steps, ARGV[2])
 redis.call('SET', dedup, ARGV[5], 'EX', ARGV[1])

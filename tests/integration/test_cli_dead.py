@@ -1,0 +1,147 @@
+"""`c2s dead` on a real Redis: list, show, replay and discard, one letter or by filter."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ops.redis import Client, command_client, run
+from schema import calls
+from schema.calls import Appending, Entry, Finishing
+from schema.events import LeadDeadLettered, WebhookAccepted, decode, text_fields
+from schema.identity import CREATE, dedup_key, event_id_of
+from schema.keys import GROUP, Keys
+
+C2S = Path(sys.executable).with_name("c2s")
+KEYS = Keys(0)
+
+
+@dataclass
+class Office:
+    """A Redis with dead letters, and the operator's command."""
+
+    redis_url: str
+    client: Client
+
+    async def dead(self, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return await asyncio.to_thread(
+            subprocess.run, [C2S, "dead", *arguments], env=kept | {"REDIS_URL": self.redis_url, "TZ": "UTC"},
+            input=answer, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    async def listed(self, *arguments: str) -> list[dict]:
+        done = await self.dead("list", *arguments, "--json")
+        letters = json.loads(done.stdout)
+        assert done.returncode == (1 if letters else 0), done.stderr
+        return letters
+
+    async def give_up(self, lead_id: str, code: str) -> str:
+        """A webhook that is given up at its first attempt; its event id."""
+        key = dedup_key(lead_id, CREATE, "v1")
+        event = WebhookAccepted(
+            event_id=event_id_of(key), lead_id=lead_id, action=CREATE, version="v1", source="webhook",
+            received_at=datetime.now(UTC), payload=json.dumps({"lead_id": lead_id}),
+        )  # fmt: skip
+        await run(self.client, calls.append(KEYS, [Appending(event, key)], dedup_ttl_s=60, instance="door"))
+        entry = await self.next_entry()
+        (entered,) = await self.enter(entry)
+        assert entered.lease is not None
+        outcome = LeadDeadLettered(
+            event_id=event.event_id, lead_id=lead_id, action=CREATE, received_at=event.received_at,
+            attempt=entered.attempt, fence=entered.lease.fence, instance="p1", step="lead", code=code,
+            api="c2s", error="C2S does not know it",
+        )  # fmt: skip
+        item = Finishing(entry, entered.lease, outcome)
+        await run(self.client, calls.finish(KEYS, [item], instance="p1", steps_ttl_s=60, take_next=False))
+        return event.event_id
+
+    async def next_entry(self) -> Entry:
+        reply = await self.client.xreadgroup(GROUP, "p1", {KEYS.webhooks: ">"}, count=1)
+        [(entry_id, fields)] = reply[0][1]
+        return Entry(entry_id.decode(), decode(text_fields(fields)))
+
+    async def enter(self, entry: Entry) -> list[calls.Entered]:
+        call = calls.enter(KEYS, [entry], instance="p1", lease_ttl_s=30, steps_ttl_s=60, wake=False)
+        return calls.read_enter(await run(self.client, call), KEYS, [entry], "p1")
+
+
+@pytest.fixture
+async def office(redis_url: str) -> AsyncIterator[Office]:
+    client = command_client(redis_url)
+    await client.xgroup_create(KEYS.webhooks, GROUP, "0", mkstream=True)
+    yield Office(redis_url, client)
+    await client.aclose()
+
+
+async def test_nothing_given_up_is_no_problem(office):
+    """An empty list: exit code 0; acting on nothing: exit code 1."""
+    assert await office.listed() == []
+    assert (await office.dead("replay", "--yes")).returncode == 1
+    assert (await office.dead("discard", "--since", "1h", "--yes")).returncode == 1
+    assert (await office.dead("show", "8fe3a3a2-0000-5000-8000-000000000000")).returncode == 1
+
+
+async def test_letters_are_listed_by_filter_and_shown_whole(office):
+    """By lead, code and age; the list has no payload, `show` has; exit code 1 says that there are some."""
+    gone = await office.give_up("L-1", "lead_gone")
+    await office.give_up("L-2", "c2s_timeout")
+    assert [letter["lead_id"] for letter in await office.listed()] == ["L-1", "L-2"]
+    assert [letter["event_id"] for letter in await office.listed("--code", "lead_gone")] == [gone]
+    assert [letter["lead_id"] for letter in await office.listed("--lead", "L-2")] == ["L-2"]
+    assert len(await office.listed("--since", "1h")) == 2
+    assert await office.listed("--since", "2999-01-01") == []
+    assert "payload" not in (await office.listed())[0]
+    shown = json.loads((await office.dead("show", gone)).stdout)
+    assert (shown[0]["payload"], shown[0]["attempts"]) == ('{"lead_id": "L-1"}', 1)
+    assert (await office.dead("list", "--lead", "no lead")).returncode == 2
+
+
+async def test_a_replay_is_asked_for_and_starts_a_new_series_under_the_same_id(office):
+    """At *no* nothing happens; at *yes* the event is back: same id, attempt 1, the lead read first."""
+    event_id = await office.give_up("L-1", "lead_gone")
+    await office.give_up("L-2", "lead_gone")
+    refused = await office.dead("replay", event_id, answer="n\n")
+    assert "replay 1 dead letter" in refused.stdout
+    assert refused.returncode == 1
+    assert len(await office.listed()) == 2
+    done = await office.dead("replay", event_id, "--reason", "mended", answer="y\n")
+    assert done.returncode == 0, done.stderr
+    assert f"replay: event {event_id} of lead L-1" in done.stdout
+    assert [letter["lead_id"] for letter in await office.listed()] == ["L-2"]
+    entry = await office.next_entry()
+    assert (entry.event.event_id, entry.event.source) == (event_id, "replay")
+    (entered,) = await office.enter(entry)
+    assert (entered.state, entered.attempt, entered.verify) == ("run", 1, True)
+    told = [decode(text_fields(f)) for _, f in await office.client.xrange(KEYS.outcomes)]
+    assert [e.reason for e in told if e.type == "event_replayed"] == ["mended"]
+
+
+async def test_replay_by_filter_takes_what_the_filter_takes(office):
+    """`--code` and `--since` together, without a question by `--yes`."""
+    for lead in ("L-1", "L-2"):
+        await office.give_up(lead, "lead_gone")
+    await office.give_up("L-3", "c2s_timeout")
+    done = await office.dead("replay", "--code", "lead_gone", "--since", "1h", "--yes")
+    assert (done.returncode, done.stdout.count("replay: event")) == (0, 2)
+    assert [letter["lead_id"] for letter in await office.listed()] == ["L-3"]
+    assert [(await office.next_entry()).event.lead_id for _ in range(2)] == ["L-1", "L-2"]
+
+
+async def test_discarded_letters_are_gone_for_good(office):
+    """One by its id, the rest by filter; nothing goes back to work."""
+    event_id = await office.give_up("L-1", "lead_gone")
+    await office.give_up("L-2", "lead_gone")
+    before = await office.client.xlen(KEYS.webhooks)
+    assert (await office.dead("discard", event_id, "--yes")).returncode == 0
+    assert [letter["lead_id"] for letter in await office.listed()] == ["L-2"]
+    assert (await office.dead("discard", "--lead", "L-2", "--yes")).returncode == 0
+    assert await office.listed() == []
+    assert await office.client.xlen(KEYS.webhooks) == before
