@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 from support_ingress import SECRET, door_settings, entries, open_door
 
 from ops.migrate import migrate
-from ops.redis import blocking_client
+from ops.redis import blocking_client, command_client
 from ops.sandbox.app import create_app
 from ops.sandbox.config import SandboxConfig
 from ops.settings import Settings, load_settings
@@ -30,6 +30,7 @@ from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
 from schema.errors import Unauthorized
 from schema.identity import CREATE, dedup_key, event_id_of
+from schema.keys import BudgetKeys
 
 C2S = Path(sys.executable).with_name("c2s")
 
@@ -180,7 +181,11 @@ async def test_killed_between_two_pages_it_goes_on_where_it_was(world):
         await until(first_page_done)  # the next page is a minute away
         killed.kill()
     assert (len(world.stream()), await world.list_calls()) == (50, 1)
+    # The minute is over: for reconcile's own distance and for the fleet's row.
     await world.db.execute("UPDATE reconcile_runs SET last_call_at = NULL")
+    client = command_client(world.environ["REDIS_URL"])
+    await client.delete(*BudgetKeys("c2s").all)
+    await client.aclose()
     resumed, rest = await reconcile_since(world.settings(), a_day_ago())
     assert (resumed.leads, resumed.appended, resumed.next_page) == (120, 120, 4)
     assert rest.missing == 0
