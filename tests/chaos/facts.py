@@ -29,6 +29,7 @@ class Facts:
         log: stream `outcomes` as archived, in stream order; ``at`` in epoch seconds.
         messages: of the sandbox, by lead.
         left: what is still in Redis and should not be.
+        kept: entries that both streams still hold; the archive's others were trimmed.
     """
 
     rows: dict[str, Mapping[str, Any]]
@@ -36,6 +37,7 @@ class Facts:
     log: list[Mapping[str, Any]]
     messages: Mapping[str, list[Mapping[str, str]]]
     left: list[str]
+    kept: int = 0
 
 
 async def gather(database_url: str, redis_url: str, messages: Mapping[str, list[Mapping[str, str]]]) -> Facts:
@@ -56,6 +58,7 @@ async def gather(database_url: str, redis_url: str, messages: Mapping[str, list[
         log=[entry for entry in entries if entry["stream"] == "outcomes"],
         messages=messages,
         left=await left_in(redis_url),
+        kept=await _kept_in(redis_url),
     )
 
 
@@ -95,6 +98,14 @@ async def left_in(redis_url: str) -> list[str]:
         ]
         pending = (await client.xpending(KEYS.webhooks, GROUP))["pending"]
         return left + ([f"{pending} pending entries"] if pending else [])
+    finally:
+        await client.aclose()
+
+
+async def _kept_in(redis_url: str) -> int:
+    client = aioredis.Redis.from_url(redis_url)
+    try:
+        return await client.xlen(KEYS.webhooks) + await client.xlen(KEYS.outcomes)
     finally:
         await client.aclose()
 

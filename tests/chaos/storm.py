@@ -36,6 +36,8 @@ class Report:
     takeovers: list[float] = field(default_factory=list)
     calm_s: float = 0.0
     dropped: int = 0
+    archived: int = 0
+    trimmed: int = 0
     rows: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -53,6 +55,7 @@ class Report:
             f"  injected: {dict(sorted(self.injected.items()))}; replies dropped: {self.dropped}",
             f"  answers: {dict(sorted(sender.answers.items()))}",
             f"  rows: {dict(sorted(self.rows.items()))}",
+            f"  {self.archived} stream entries archived, {self.trimmed} of them trimmed from Redis",
             f"  takeover after kills: {_percentiles(self.takeovers)}; bound of p99 {TAKEOVER_BOUND_S:g} s",
             "    (to the lead's next attempt, from the kill, or from the return of a server away meanwhile)",
             f"  at rest {self.calm_s:.1f} s after the storm",
@@ -181,6 +184,8 @@ async def _judge(system: System, report: Report) -> None:
     outages = [o for server in system.servers.values() for o in server.outages if len(o) == 2]
     report.takeovers = takeovers(report.kills, found.log, outages)
     report.dropped = sum(server.proxy.dropped for server in system.servers.values())
+    report.archived = len(found.entries) + len(found.log)
+    report.trimmed = report.archived - found.kept
     report.rows = Counter(
         f"{row['status']} {row['result'] or row['error_code']}" for row in found.rows.values()
     )
