@@ -124,7 +124,7 @@ class Engine:
             task.add_done_callback(self._claims.discard)
 
     async def _claim(self, entries: Sequence[Entry], *, wake: bool) -> None:
-        """Enter what was read, while the reader reads on; what cannot be entered is left to the ticker."""
+        """Enter what was read or handed over; what cannot be entered is left to the ticker."""
         with self._slots.claiming(len(entries)):
             try:
                 await self.take(entries, wake=wake)
@@ -248,7 +248,7 @@ class Engine:
         if done.next is not None:
             entries = await self._store.decoded([done.next])
             if entries:
-                await self.take(entries, wake=False)
+                await self._claim(entries, wake=False)
 
     async def _finish(self, work: Work, item: Finishing) -> Finished | None:
         """Record the end; the slot is free meanwhile."""
