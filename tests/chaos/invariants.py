@@ -104,8 +104,9 @@ def stream_in_order_sent(facts: Facts, leads: Leads) -> list[str]:
     """A lead's webhooks are in the stream in the order sent, where that is promised.
 
     Promised where the earlier one was in the stream when it was answered (`accepted`, `duplicate`), and where
-    both were spooled at their first request. Not promised: one spooled, then one appended by an ingress
-    that was started anew meanwhile and could not see the spool (keeping beats order).
+    both were spooled at their first request. Not promised (keeping beats order): one spooled, then another
+    appended past the spool because Postgres had failed as well, be it a repeat of one that is spooled, or by
+    an ingress that was started anew and could not see the spool.
     """
     place: dict[str, tuple[int, int]] = {}
     for entry in facts.entries:
@@ -146,6 +147,8 @@ def verdicts(facts: Facts, leads: Leads, lease_s: float) -> dict[str, list[str]]
 
 
 def _promised(one: Accepted, other: Accepted) -> bool:
+    if "overtook" in (one.status, other.status):
+        return False
     if one.status == "spooled":
         return other.status == "spooled" and one.tries == other.tries == 1
     return True

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -22,7 +22,8 @@ class Accepted:
     """The first 200 of a webhook.
 
     Attributes:
-        status: what the door said: accepted, duplicate or spooled.
+        status: what the door said: accepted, duplicate or spooled; ``overtook`` where a repeat of a spooled
+            webhook may have gone into the stream past the spool (Postgres had failed as well by then).
         tries: how many requests it took; above 1, an earlier one may have been taken without an answer.
     """
 
@@ -66,8 +67,8 @@ class Sender:
             found = await asyncio.gather(*(self._post(body) for _ in range(sent.copies)))
             self.webhooks += sent.copies
             for answer in found:
-                if answer and answer.event_id not in {a.event_id for a in known}:
-                    known.append(answer)
+                if answer:
+                    _note(known, answer)
             if None in found:
                 self.refused += 1
                 return  # nothing is promised about it, nor about the order of what would follow
@@ -91,3 +92,13 @@ class Sender:
                 self.answers["no answer"] += 1
             await asyncio.sleep(0.7)
         return None
+
+
+def _note(known: list[Accepted], answer: Accepted) -> None:
+    """Keep the first answer of each event; a later one only where it says that it overtook the spool."""
+    for place, first in enumerate(known):
+        if first.event_id == answer.event_id:
+            if first.status == "spooled" and (answer.status == "accepted" or answer.tries > 1):
+                known[place] = replace(first, status="overtook")
+            return
+    known.append(answer)

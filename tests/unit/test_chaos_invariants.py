@@ -105,6 +105,7 @@ def test_order_is_not_asked_where_it_is_not_promised():
     one, other = Accepted(A, "spooled", 1), Accepted(B, "accepted", 1)
     assert 5 not in broken(swapped, {"lead": [one, other]})
     assert 5 in broken(swapped, {"lead": [one, Accepted(B, "spooled", 1)]})
+    assert 5 not in broken(swapped, {"lead": [one, Accepted(B, "overtook", 1)]})
 
 
 def test_takeovers_are_counted_from_the_kill_or_the_servers_return():
