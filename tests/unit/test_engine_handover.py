@@ -10,7 +10,7 @@ from processor.engine import Engine
 from processor.executor import Executor
 from processor.store import LeadStore
 from processor.work import Work
-from schema.calls import Entry, Finished, Finishing
+from schema.calls import Entry, Finished, Finishing, Lease
 from schema.errors import StorageUnavailable
 from schema.events import WebhookAccepted
 
@@ -35,7 +35,16 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
     settings = Settings.model_construct(reclaim_idle_secs=3.0, backoff_base_secs=60.0)
     engine = Engine(store, executor, None, settings, on_lost=store.forget, regroup=store.ensure_group)
     engine._tick_at = float("inf")
+    work = Work(
+        entry=Entry("0-1", event),
+        lease=create_autospec(Lease, instance=True),
+        attempt=1,
+        verify=False,
+        steps={},
+        lease_ttl_s=3.0,
+        renewed_at=0.0,
+    )
     with capture_logs() as said:
-        await engine._run(create_autospec(Work, instance=True))
+        await engine._run(work)
     assert [(line["event"], line["loop"]) for line in said] == [("redis.unavailable", "claim")]
     assert engine._tick_at < float("inf")
