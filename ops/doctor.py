@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ops.alerts.readings import read_silence
 from ops.alerts.silence import Silence
+from ops.circuits import circuit_findings
 from ops.findings import (
     Finding,
     backlog,
@@ -91,7 +92,7 @@ async def _redis_findings(client: Client, settings: Settings) -> list[Finding]:
     now = datetime.fromtimestamp(redis_now, UTC)
     for partition in range(settings.stream_partitions):
         findings += await _stream_findings(client, Keys(partition), now)
-    return findings
+    return [*findings, *await circuit_findings(client, redis_now)]
 
 
 async def _stream_findings(client: Client, keys: Keys, now: datetime) -> list[Finding]:
