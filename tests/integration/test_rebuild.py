@@ -237,7 +237,7 @@ async def test_a_swap_while_webhooks_arrive_misses_nothing(db, dsn, redis, redis
         nonlocal sent
         number = 10
         while not (swapped.is_set() and number > 30):
-            for stream, _, event in World(number, f"{number}-").entries:
+            for stream, _, event in World(number, f"{number}-", number * 7_200_000).entries:
                 await redis.xadd(stream, encode(event))
                 sent += 1
             number += 1
