@@ -254,6 +254,14 @@ ROWS: dict[int, Row] = {
             f"{ENGINE}::test_a_missing_lead_is_a_dead_letter_at_once",
         ),
     ),
+    32: Row(
+        "Diretrix or Work API down for an hour",
+        ("circuit.open",),
+        (
+            "contract/test_budget.py::test_the_breaker_opens_at_its_rate_and_not_before",
+            "unit/test_policy.py::test_an_open_circuit_spends_no_attempt_and_spreads_the_crowd",
+        ),
+    ),
     33: Row(
         "Work API answers nonsense",
         ("enrichment.malformed",),
@@ -297,6 +305,11 @@ ROWS: dict[int, Row] = {
             f"{ENGINE}::test_a_wiped_redis_is_recovered_from_postgres",
             "acceptance/test_guarantees.py::test_redis_wiped_amid_five_hundred_leads",
         ),
+    ),
+    39: Row(
+        "clock of one machine ten minutes off",
+        (),
+        (f"{FAULTS}::test_a_machine_whose_clock_is_wrong_changes_nothing",),
     ),
     40: Row(
         "disk full under Postgres or Redis",
