@@ -56,6 +56,7 @@ class Engine:
         *,
         on_lost: Lost,
         regroup: Callable[[], Awaitable[bool]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up; nothing is read yet.
 
@@ -66,6 +67,7 @@ class Engine:
             settings: ours.
             on_lost: is told the ids of pending entries that are no longer in the stream.
             regroup: makes stream and group where they are gone, and says whether they were.
+            clock: monotonic seconds.
         """
         self._store = store
         self._executor = executor
@@ -73,6 +75,7 @@ class Engine:
         self._settings = settings
         self._on_lost = on_lost
         self._regroup = regroup
+        self._clock = clock
         self._sweep_at = 0.0
         self._works: dict[asyncio.Task[None], Work] = {}
         self._claims: set[asyncio.Task[None]] = set()
@@ -115,11 +118,11 @@ class Engine:
 
     async def _read_once(self) -> None:
         free = await self._slots.some()
-        asked = time.monotonic()
+        asked = self._clock()
         most = min(free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
         entries = await self._store.read(most, self._settings.block_secs)
         if entries:
-            task = asyncio.create_task(self._claim(entries, wake=time.monotonic() - asked > _QUIET_S))
+            task = asyncio.create_task(self._claim(entries, wake=self._clock() - asked > _QUIET_S))
             self._claims.add(task)
             task.add_done_callback(self._claims.discard)
 
@@ -134,7 +137,7 @@ class Engine:
                 self._look_again_in(self._settings.reclaim_idle_secs)
 
     async def _tick_once(self) -> None:
-        while (left := self._tick_at - time.monotonic()) > 0:
+        while (left := self._tick_at - self._clock()) > 0:
             self._tick_changed.clear()
             try:
                 async with asyncio.timeout(left):
@@ -142,13 +145,13 @@ class Engine:
             except TimeoutError:
                 break
         if not self._slots.free:
-            self._tick_at = time.monotonic() + _PAUSE_S
+            self._tick_at = self._clock() + _PAUSE_S
             return
         ticked = await self._store.tick(self._slots.free, self._cursor, low_slots=self._slots.low_free)
         self._cursor = ticked.cursor
         self._parked = ticked.parked > 0
         wait_s = _IDLE_TICK_S if ticked.wait_s is None else max(ticked.wait_s, _SAFETY_S)
-        self._tick_at = time.monotonic() + wait_s
+        self._tick_at = self._clock() + wait_s
         if ticked.lost:
             await self._lose(ticked.lost)
         entries = await self._store.decoded(ticked.entries)
@@ -159,24 +162,23 @@ class Engine:
 
     async def _sweep(self) -> None:
         """After a takeover (somebody may have died), but seldom: it is the group's tidiness, no more."""
-        if time.monotonic() >= self._sweep_at:
-            self._sweep_at = time.monotonic() + _SWEEP_S
+        if self._clock() >= self._sweep_at:
+            self._sweep_at = self._clock() + _SWEEP_S
             await self._store.sweep()
 
     def _look_again_in(self, seconds: float) -> None:
         """Bring the next tick forward."""
-        at = time.monotonic() + seconds
+        at = self._clock() + seconds
         if at < self._tick_at:
             self._tick_at = at
             self._tick_changed.set()
 
     async def take(self, entries: Sequence[Entry], *, wake: bool) -> None:
         """Enter claimed entries and start those whose lead is free."""
-        before = time.monotonic()
+        before = self._clock()
         with self._slots.asking(entries) as low:
-            for entry, entered in zip(
-                entries, await self._store.enter(entries, wake=wake, low_slots=low), strict=True
-            ):
+            all_entered = await self._store.enter(entries, wake=wake, low_slots=low)
+            for entry, entered in zip(entries, all_entered, strict=True):
                 if entered.state == "run":
                     self._start(entry, entered, before)
                 elif entered.state == "later":
@@ -205,6 +207,7 @@ class Engine:
             renewed_at=before,
             superseded_by=entered.superseded_by,
             contact=entered.contact,
+            clock=self._clock,
         )
         if entered.expired:
             log.warning(
@@ -262,7 +265,7 @@ class Engine:
         works = list(self._works.items())
         if not works:
             return
-        before = time.monotonic()
+        before = self._clock()
         held = await self._store.renew([(w.lease, w.entry.entry_id) for _, w in works])
         for (task, work), still in zip(works, held, strict=True):
             if still:

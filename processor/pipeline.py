@@ -5,7 +5,6 @@ The lead is fetched only if the webhook did not carry the customer: C2S calls ar
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -286,8 +285,8 @@ async def _side_by_side(first: Any, second: Any) -> Sequence[list[Found]]:
 @asynccontextmanager
 async def _step(work: Work, name: str) -> AsyncIterator[None]:
     work.step = name
-    started = time.monotonic()
+    started = work.clock()
     try:
         yield
     finally:
-        work.timings_ms[name] = round((time.monotonic() - started) * 1000)
+        work.timings_ms[name] = round((work.clock() - started) * 1000)

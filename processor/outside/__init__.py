@@ -13,7 +13,15 @@ from processor.outside.diretrix import DiretrixClient
 from processor.outside.http import AfterCall, BeforeCall, Settle, Transport, no_budget, no_record, no_settling
 from processor.outside.work import WorkClient
 
-__all__ = ["C2SClient", "Clients", "DiretrixClient", "Transport", "WorkClient", "open_clients"]
+__all__ = [
+    "C2SClient",
+    "Clients",
+    "DiretrixClient",
+    "Transport",
+    "WorkClient",
+    "clients_over",
+    "open_clients",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +60,34 @@ async def open_clients(
             after_call=after_call,
             settle=settle,
         )
-        yield Clients(
-            C2SClient(
-                transport,
-                base_url=settings.c2s_base_url,
-                token=settings.c2s_token.get_secret_value(),
-                timeout_s=settings.http_timeout_secs,
-                message_path=settings.c2s_message_path,
-            ),
-            DiretrixClient(
-                transport,
-                base_url=settings.diretrix_base_url,
-                user=settings.diretrix_user,
-                password=settings.diretrix_pass.get_secret_value(),
-                timeout_s=settings.http_timeout_secs,
-            ),
-            WorkClient(
-                transport,
-                base_url=settings.work_api_base_url,
-                token=settings.work_api_key.get_secret_value(),
-                timeout_s=settings.work_api_timeout_secs,
-            ),
-        )
+        yield clients_over(transport, settings)
+
+
+def clients_over(transport: Transport, settings: Settings) -> Clients:
+    """The clients over one transport.
+
+    Raises:
+        SettingsError: a base URL is not one.
+    """
+    return Clients(
+        C2SClient(
+            transport,
+            base_url=settings.c2s_base_url,
+            token=settings.c2s_token.get_secret_value(),
+            timeout_s=settings.http_timeout_secs,
+            message_path=settings.c2s_message_path,
+        ),
+        DiretrixClient(
+            transport,
+            base_url=settings.diretrix_base_url,
+            user=settings.diretrix_user,
+            password=settings.diretrix_pass.get_secret_value(),
+            timeout_s=settings.http_timeout_secs,
+        ),
+        WorkClient(
+            transport,
+            base_url=settings.work_api_base_url,
+            token=settings.work_api_key.get_secret_value(),
+            timeout_s=settings.work_api_timeout_secs,
+        ),
+    )

@@ -1,5 +1,6 @@
-"""The protocol of the Lua scripts, over fakeredis and a real Redis alike."""
+"""The protocol of the Lua scripts, over fakeredis, a real Redis and the simulation's model of Redis alike."""
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -23,16 +24,21 @@ from schema.identity import CREATE, UPDATE, dedup_key, event_id_of
 from schema.keys import GROUP, Keys
 from schema.ticking import read_tick
 from schema.ticking import tick as ticking
+from simulation.client import direct
+from simulation.redis_model import RedisModel
+from simulation.scripts import scripts
 
 KEYS = Keys(0)
 RECEIVED = datetime(2026, 1, 21, 13, 30, tzinfo=UTC)
 
 
-@pytest.fixture(params=["fakeredis", "redis"])
+@pytest.fixture(params=["fakeredis", "model", "redis"])
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     made: aioredis.Redis
     if request.param == "fakeredis":
         made = fakeredis.aioredis.FakeRedis(version=(6, 2))
+    elif request.param == "model":
+        made = direct(RedisModel(lambda: time.time_ns() // 1000, scripts().run))
     else:
         made = command_client(request.getfixturevalue("redis_url"))
     await made.xgroup_create(KEYS.webhooks, GROUP, "0", mkstream=True)

@@ -1,0 +1,114 @@
+"""One mechanism turned off at a time: what is changed in which file, and which tests must notice."""
+
+from dataclasses import dataclass
+
+PROTOCOL = "tests/contract/test_protocol.py::"
+ENGINE = "tests/integration/test_engine.py::"
+PROJECTOR = "tests/integration/test_projector.py::"
+SIMULATION = "tests/simulation/test_schedules.py::test_every_promise_holds_after_every_schedule[0-99]"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change of the source.
+
+    Attributes:
+        name: the mechanism that is off.
+        old: text that must stand in ``path`` exactly once.
+        guards: tests that must fail with the change and pass without it.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    guards: tuple[str, ...]
+
+
+# The webhook's dedup key first, its entry in a second step: what `append` must never be.
+_TWO_WRITES = """\
+            reply = []
+            for item in items:
+                event, name = item.event, keys.dedup(item.dedup_key)
+                fresh = await self._client.set(name, event.event_id, nx=True, ex=self._dedup_ttl_s)
+                entry_id = b""
+                if fresh:
+                    again_alone = calls.append(keys, [item], dedup_ttl_s=60, instance=self._instance)
+                    again_alone.keys[2] += ":entry"
+                    entry_id = (await run(self._client, again_alone))[0][2]
+                reply.append([1 if fresh else 0, event.event_id.encode(), entry_id])
+"""
+
+MUTANTS = (
+    Mutant(
+        "fence_check_in_finish",
+        "schema/lua/finish.lua",
+        "  if redis.call('GET', lease) ~= value then return {'lost'} end\n",
+        "",
+        (PROTOCOL + "test_an_ex_owner_changes_nothing[model]", SIMULATION),
+    ),
+    Mutant(
+        "fence_check_in_record",
+        "schema/lua/record.lua",
+        "if redis.call('GET', lease) == value then",
+        "if true then",
+        (PROTOCOL + "test_an_ex_owner_changes_nothing[model]",),
+    ),
+    Mutant(
+        "owner_only_renew",
+        "schema/lua/renew.lua",
+        "if redis.call('GET', KEYS[n + 1]) == value then",
+        "if true then",
+        (PROTOCOL + "test_an_ex_owner_changes_nothing[model]",),
+    ),
+    Mutant(
+        "read_before_resend",
+        "processor/send.py",
+        "if (intent or work.verify) and await self._is_there(work, intent, ref):",
+        "if False:",
+        (ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated", SIMULATION),
+    ),
+    Mutant(
+        "verify_after_an_attempt_that_never_ended",
+        "schema/lua/enter.lua",
+        "(attempt > 1 and ended ~= '1')",
+        "false",
+        (PROTOCOL + "test_steps_survive_a_crash_and_demand_verification[model]",),
+    ),
+    Mutant(
+        "atomic_append",
+        "ops/append.py",
+        "            reply = await run(self._client, call)\n",
+        _TWO_WRITES,
+        (SIMULATION,),
+    ),
+    Mutant(
+        "one_entry_of_a_lead_at_a_time",
+        "schema/lua/enter.lua",
+        "  if left > 0 then return {'busy', left} end\n",
+        "",
+        (PROTOCOL + "test_a_lead_in_work_elsewhere_is_busy[model]",),
+    ),
+    Mutant(
+        "order_within_a_lead",
+        "schema/lua/enter.lua",
+        "  if head ~= entry_id then return {'wait', head} end\n",
+        "",
+        (PROTOCOL + "test_one_entry_of_a_lead_at_a_time_in_order[model]", SIMULATION),
+    ),
+    Mutant(
+        "checkpoint_in_the_transaction",
+        "projections/projector.py",
+        "            async with self._conn.transaction():\n",
+        "            await checkpoint.advance(self._conn, at, after)\n            at = after\n"
+        "            async with self._conn.transaction():\n",
+        (PROJECTOR + "test_a_failure_inside_the_transaction_leaves_nothing",),
+    ),
+    Mutant(
+        "guard_of_older_facts",
+        "projections/webhook_events.py",
+        "WHERE w.id = x.id AND (x.fence, x.rank) > (w.fence, w.rank)\n",
+        "WHERE w.id = x.id\n",
+        (PROJECTOR + "test_seeing_the_streams_again_changes_nothing",),
+    ),
+)

@@ -1,0 +1,70 @@
+"""Postgres as the pipeline sees it: the streams' past, seen late, sometimes not at all.
+
+The real query (`processor.history`) is answered from the real fold (`projections.rows`) over what a projector
+that lags would have written by now.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from projections.batch import Fact, StreamName, fact_of
+from projections.rows import fold
+from schema.events import LeadProcessed
+from schema.keys import Keys
+from simulation.redis_model import RedisModel
+from simulation.streams import Stream, text_of
+
+KEYS = Keys(0)
+
+
+@dataclass
+class Archive:
+    """Stands in for an asyncpg pool.
+
+    Attributes:
+        p_fault: probability that Postgres is away.
+        lag_s: how far the record is behind the streams, now.
+    """
+
+    model: RedisModel
+    rng: random.Random
+    lag_s: Callable[[], float]
+    p_fault: float = 0.0
+    _facts: dict[tuple[str, str], Fact] = field(default_factory=dict)
+
+    async def fetchrow(self, _query: str, event_id: UUID, lead_id: str, **_: Any) -> dict[str, Any]:
+        """The answer to `processor.history`'s query."""
+        if self.rng.random() < self.p_fault:
+            raise OSError("simulated: Postgres is away")
+        until_ms = self.model.now_ms - 1000 * self.lag_s()
+        facts = [f for f in self.facts() if int(f.entry_id.partition("-")[0]) <= until_ms]
+        row = next(iter(fold([f for f in facts if f.event and f.event.event_id == str(event_id)])), None)
+        refs = [
+            f.event.message_ref
+            for f in facts
+            if isinstance(f.event, LeadProcessed) and f.event.lead_id == lead_id
+        ]
+        return {
+            "status": row and row.status,
+            "fence": row and row.fence,
+            "message_ref": next((ref for ref in reversed(refs) if ref), None),
+        }
+
+    def facts(self) -> list[Fact]:
+        """All that the streams hold, in order of the streams."""
+        return [*self._stream("webhooks", KEYS.webhooks), *self._stream("outcomes", KEYS.outcomes)]
+
+    def _stream(self, name: StreamName, key: str) -> list[Fact]:
+        stream: Stream = self.model.get(key.encode(), Stream) or Stream()
+        found = []
+        for entry_id in stream.ids:
+            text = text_of(entry_id).decode()
+            if (name, text) not in self._facts:
+                body = stream.bodies[entry_id]
+                raw = dict(zip(body[::2], body[1::2], strict=True))
+                self._facts[name, text] = fact_of(0, name, text, raw)
+            found.append(self._facts[name, text])
+        return found

@@ -1,0 +1,85 @@
+"""What must hold after every schedule."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from schema.events import (
+    EventIgnored,
+    LeadDeadLettered,
+    LeadProcessed,
+    Outcome,
+    ProcessingStarted,
+    WebhookAccepted,
+)
+from schema.identity import marker
+from schema.keys import GROUP, Keys
+from simulation.schedule import Schedule
+from simulation.streams import Stream
+
+KEYS = Keys(0)
+_END = (LeadProcessed, LeadDeadLettered, EventIgnored)
+
+
+def broken(schedule: Schedule) -> list[str]:
+    """The promises that did not hold, in words."""
+    return [*_each_final_once(schedule), *_messages(schedule), *_one_at_a_time(schedule), *_rest(schedule)]
+
+
+def _each_final_once(schedule: Schedule) -> Iterator[str]:
+    entered = [f.event.event_id for f in schedule.archive.facts() if isinstance(f.event, WebhookAccepted)]
+    ends = Counter(o.event_id for o in schedule.outcomes if isinstance(o, _END))
+    for event_id in schedule.accepted - set(entered):
+        yield f"{event_id} was answered for and is in no stream"
+    for event_id, count in Counter(entered).items():
+        if count != 1:
+            yield f"{event_id} has {count} entries"
+        if ends[event_id] != 1:
+            yield f"{event_id} has {ends[event_id]} ends"
+
+
+def _messages(schedule: Schedule) -> Iterator[str]:
+    sent = Counter(
+        (lead, text.rpartition("\n")[2])
+        for lead, texts in schedule.outside.messages.items()
+        for text in texts
+    )
+    for key, count in sent.items():
+        if count > 1:
+            yield f"{key} was sent {count} times"
+    for o in schedule.outcomes:
+        if isinstance(o, LeadProcessed) and o.result == "sent" and sent[o.lead_id, marker(o.event_id)] != 1:
+            yield f"{o.event_id} ended as sent and was not"
+
+
+def _one_at_a_time(schedule: Schedule) -> Iterator[str]:
+    """Fences grow; no end of an older fence after a newer began; entries of a lead end in their order."""
+    order = [f.event.event_id for f in schedule.archive.facts() if isinstance(f.event, WebhookAccepted)]
+    newest: dict[str, int] = defaultdict(int)
+    ended: dict[str, list[int]] = defaultdict(list)
+    for o in schedule.outcomes:
+        if isinstance(o, ProcessingStarted):
+            if o.fence <= newest[o.lead_id]:
+                yield f"{o.lead_id}: fence {o.fence} was given out after {newest[o.lead_id]}"
+            newest[o.lead_id] = o.fence
+        elif isinstance(o, Outcome) and o.fence and o.fence != newest[o.lead_id]:
+            yield f"{o.lead_id}: {o.type} of fence {o.fence} while {newest[o.lead_id]} had the lead"
+        if isinstance(o, _END):
+            ended[o.lead_id].append(order.index(o.event_id))
+    for lead, places in ended.items():
+        if places != sorted(places):
+            yield f"{lead}: events ended in the order {places}"
+
+
+def _rest(schedule: Schedule) -> Iterator[str]:
+    """Nothing is left: no lease, queue, retry, pending entry, or step but those of dead letters."""
+    dead = {o.event_id for o in schedule.outcomes if isinstance(o, LeadDeadLettered)}
+    stream: Stream = schedule.model.get(KEYS.webhooks.encode(), Stream)
+    if pending := stream.groups[GROUP.encode()].pending:
+        yield f"pending entries are left: {pending}"
+    for name in schedule.model.names():
+        key = name.decode().removeprefix(f"{KEYS.prefix}:")
+        if key.startswith(("lead:", "retries")):
+            yield f"{key} is left"
+        if key.startswith("steps:") and key.removeprefix("steps:") not in dead:
+            yield f"{key} is left"
+    yield from schedule.loop.errors
