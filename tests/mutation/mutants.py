@@ -104,11 +104,4 @@ MUTANTS = (
         "            async with self._conn.transaction():\n",
         (PROJECTOR + "test_a_failure_inside_the_transaction_leaves_nothing",),
     ),
-    Mutant(
-        "guard_of_older_facts",
-        "projections/webhook_events.py",
-        "WHERE w.id = x.id AND (x.fence, x.rank) > (w.fence, w.rank)\n",
-        "WHERE w.id = x.id\n",
-        (PROJECTOR + "test_seeing_the_streams_again_changes_nothing",),
-    ),
 )
