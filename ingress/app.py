@@ -34,10 +34,11 @@ from ops.metrics import new_registry
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
 from ops.rotation import PreviousSecret
+from ops.seal import codec_of
 from ops.settings import Settings
 from ops.spool import Spool
 from ops.together import end_all
-from schema.codec import PayloadCodec, PlainCodec
+from schema.codec import PayloadCodec
 from schema.keys import Keys
 
 log = structlog.get_logger()
@@ -114,7 +115,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         storage = Storage(appender, spool, metrics, settings.max_in_flight_appends)
         outcomes = Outcomes(settings.stream_partitions, _tails(stack, url, commands))
         stack.push_async_callback(outcomes.close)
-        codec: PayloadCodec = PlainCodec()
+        codec = codec_of(settings)
         leads = Buckets(settings.lead_rate_limit)
         forwarder = await _forwarder(stack, settings, Forwards(pool), codec, metrics)
         yield Deps(

@@ -20,6 +20,7 @@ from processor.work import Work, current_work
 from schema.calls import Finished, Finishing
 from schema.codec import PayloadCodec
 from schema.errors import (
+    KeyMissing,
     LeadstreamError,
     LeaseLost,
     Permanent,
@@ -117,7 +118,9 @@ def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:
 def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, error: Exception) -> None:
     outcome = item.outcome
     code, step, kind = getattr(outcome, "code", ""), getattr(outcome, "step", ""), type(error).__name__
-    if isinstance(error, Unauthorized):
+    if isinstance(error, KeyMissing):
+        bound.error("payload.key_missing", step=step, error=str(error))
+    elif isinstance(error, Unauthorized):
         # Nothing is lost, but nothing goes on either until somebody mends the account.
         bound.error(_UNAUTHORIZED.get(error.api, "account.unauthorized"), code=code, step=step)
     elif isinstance(error, Throttled) and code.endswith("_throttled"):

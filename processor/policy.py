@@ -7,9 +7,18 @@ Jitter", AWS 2015): uniform between 0 and the cap, so a crowd of failures does n
 import random
 from dataclasses import dataclass
 
-from schema.errors import CircuitOpen, Permanent, Retryable, StorageUnavailable, Throttled, Unauthorized
+from schema.errors import (
+    CircuitOpen,
+    CodecError,
+    KeyMissing,
+    Permanent,
+    Retryable,
+    StorageUnavailable,
+    Throttled,
+    Unauthorized,
+)
 
-_UNAUTHORIZED_WAIT_S = 60.0
+_OPERATOR_WAIT_S = 60.0
 _STORAGE_WAIT_S = 2.0
 _CIRCUIT_SPREAD = 0.2
 
@@ -44,16 +53,17 @@ def decide(error: Exception, attempt: int, policy: BackoffPolicy, rng: random.Ra
 
     An error of no known type is a bug of ours: it is retried like any failure and ends as a dead letter.
     """
-    if isinstance(error, Permanent):
+    if isinstance(error, StorageUnavailable | KeyMissing):
+        most_s = _OPERATOR_WAIT_S if isinstance(error, KeyMissing) else _STORAGE_WAIT_S
+        return Retry(rng.uniform(most_s / 2, most_s), counted=False)
+    if isinstance(error, Permanent | CodecError):
         return GiveUp()
-    if isinstance(error, StorageUnavailable):
-        return Retry(rng.uniform(_STORAGE_WAIT_S / 2, _STORAGE_WAIT_S), counted=False)
     least = (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
     if isinstance(error, CircuitOpen):
         # Spread, so that the first is the probe and most of the others find its result.
         return Retry(least + rng.uniform(0, max(policy.base_s, least * _CIRCUIT_SPREAD)), counted=False)
     if isinstance(error, Throttled):
-        wait = _UNAUTHORIZED_WAIT_S if isinstance(error, Unauthorized) else policy.base_s
+        wait = _OPERATOR_WAIT_S if isinstance(error, Unauthorized) else policy.base_s
         return Retry(max(least, wait) + rng.uniform(0, policy.base_s), counted=False)
     if attempt >= policy.max_attempts:
         return GiveUp()

@@ -14,6 +14,7 @@ from ops.fingerprint import Fingerprints
 from ops.postgres import create_pool
 from ops.recover import Recovery
 from ops.redis import Client, blocking_client, command_client
+from ops.seal import codec_of
 from ops.settings import Settings
 from processor.budget import Budgets
 from processor.cache import CachedPeople, CachedProfiles, LookUps
@@ -30,7 +31,7 @@ from processor.reconcile.service import on_schedule
 from processor.regroup import Regroup
 from processor.send import Reserve, Sender
 from processor.store import LeadStore
-from schema.codec import PayloadCodec, PlainCodec
+from schema.codec import PayloadCodec
 from schema.keys import Keys
 
 log = structlog.get_logger()
@@ -104,7 +105,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(pool.close)
         gate = Gate(Budgets(commands, settings, meters=Meters(REGISTRY)))
         clients = await stack.enter_async_context(open_clients(settings, gate.before, settle=gate.after))
-        codec = PlainCodec()
+        codec = codec_of(settings)
         recovery = Recovery(commands, pool, settings)
         engines = []
         for partition in range(settings.stream_partitions):

@@ -17,13 +17,13 @@ import structlog
 from ops.alerts.watch import watching
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
+from ops.seal import codec_of
 from ops.settings import Settings
 from ops.together import together, until
 from projections.checkpoint import StaleCheckpoint
 from projections.projector import Projector, read_models
 from projections.trimmer import Trimmer
 from projections.upkeep import keep_archive
-from schema.codec import PlainCodec
 from schema.errors import StorageUnavailable
 
 log = structlog.get_logger()
@@ -122,7 +122,7 @@ async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client,
         reader,
         partitions=settings.stream_partitions,
         batch=settings.projector_batch,
-        models=read_models(PlainCodec()),
+        models=read_models(codec_of(settings)),
     )
     trimmer = Trimmer(reader, settings, time.time)
     while True:

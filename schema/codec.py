@@ -1,10 +1,14 @@
 """The one place through which personal data passes on its way into and out of storage.
 
-``PlainCodec`` keeps text as it is. Sealing (``PAYLOAD_KEYS``) is another implementation of the same
-protocol, so nothing else changes when it comes.
+``PlainCodec`` keeps text as it is; sealing (`ops.seal`, with ``PAYLOAD_KEYS``) is another implementation of
+the same protocol. A process decides which where it is put together: ``ops.seal.codec_of(settings)``.
 """
 
 from typing import Protocol
+
+from schema.errors import KeyMissing
+
+SEALED = "sealed:"  # how every sealed text begins; no JSON and no message of ours does
 
 
 class PayloadCodec(Protocol):
@@ -15,10 +19,11 @@ class PayloadCodec(Protocol):
         ...
 
     def open(self, event_id: str, field: str, stored: str) -> str:
-        """The clear text of a stored form.
+        """The clear text of a stored form; text from before there were keys is clear already.
 
         Raises:
-            CodecError: it was sealed with a key that is not at hand, or for another event or field.
+            KeyMissing: it was sealed with a key that is not at hand.
+            CodecError: it was changed, or sealed for another event or field.
         """
         ...
 
@@ -30,4 +35,6 @@ class PlainCodec:
         return clear
 
     def open(self, event_id: str, field: str, stored: str) -> str:  # noqa: ARG002
+        if stored.startswith(SEALED):
+            raise KeyMissing("sealed, and no PAYLOAD_KEYS are set here: set those it was sealed with")
         return stored

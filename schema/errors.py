@@ -30,7 +30,11 @@ class BodyError(LeadstreamError):
 
 
 class CodecError(LeadstreamError):
-    """A stored payload cannot be opened with the keys at hand."""
+    """A stored text cannot be opened: changed, cut short, or of another event or field."""
+
+
+class KeyMissing(CodecError):  # noqa: N818 -- a state of the world
+    """A stored text was sealed with a key that is not at hand: set it, and it opens."""
 
 
 class LeaseLost(LeadstreamError):  # noqa: N818 -- a state of the world, named as the field names it

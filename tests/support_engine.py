@@ -19,6 +19,7 @@ from ops.redis import Client, blocking_client, command_client
 from ops.sandbox.app import create_app
 from ops.sandbox.config import SandboxConfig
 from ops.sandbox.webhooks import webhook_body
+from ops.seal import codec_of
 from ops.settings import Settings, load_settings
 from processor.budget import Budgets
 from processor.engine import Engine
@@ -29,7 +30,6 @@ from processor.service import build_executor, restore_lost
 from processor.store import LeadStore
 from projections.projector import Projector, read_models
 from schema.calls import Appending
-from schema.codec import PlainCodec
 from schema.events import Event, Outcome, WebhookAccepted, decode, text_fields
 from schema.keys import Keys
 from schema.webhook import parse_body
@@ -97,7 +97,7 @@ class World:
         async with open_clients(settings, gate.before, settle=gate.after) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
             executor = build_executor(
-                store, clients, pool, settings, PlainCodec(), commands=commands, reserve=gate.reserve
+                store, clients, pool, settings, codec_of(settings), commands=commands, reserve=gate.reserve
             )
             recovery = Recovery(commands, pool, settings)
             lost, regroup = restore_lost(recovery, 0), Regroup(store, recovery, 0)
@@ -168,7 +168,7 @@ async def world(redis_url: str, engine_schema: str) -> AsyncIterator[World]:
 async def projecting(world: World) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A way to bring the record up to date with the streams."""
     conn = await asyncpg.connect(world.settings.database_url.get_secret_value())
-    made = Projector(conn, world.redis, partitions=1, batch=500, models=read_models(PlainCodec()))
+    made = Projector(conn, world.redis, partitions=1, batch=500, models=read_models(codec_of(world.settings)))
 
     async def catch_up() -> None:
         while await made.poll_once(0.001):

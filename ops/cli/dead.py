@@ -9,9 +9,11 @@ import typer
 
 from ops.cli.events import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
+from ops.cli.story import opened
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dead import DeadLetter, DeadLetters, Filter
 from ops.redis import command_client
+from ops.seal import codec_of
 from ops.settings import Settings
 from schema.identity import is_lead_id
 
@@ -48,11 +50,13 @@ def list_command(
 @dead.command("show", epilog="Example: [bold]c2s dead show 8fe3a3a2-… [/]")
 def show_command(event_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Show one dead letter with its original webhook, as JSON."""
-    letters = _run(settings_of(data_dir), lambda d: _all(d, Filter(event_id=event_id)))
+    settings = settings_of(data_dir)
+    letters = _run(settings, lambda d: _all(d, Filter(event_id=event_id)))
     if not letters:
         say_error(f"no dead letter for event {event_id}; see `c2s events show {event_id}`")
         raise typer.Exit(PROBLEM)
-    print_json([{**_row(letter), "payload": letter.event.payload} for letter in letters])
+    codec = codec_of(settings)
+    print_json([{**_row(x), "payload": opened(codec, event_id, "payload", x.event.payload)} for x in letters])
 
 
 @dead.command("replay", epilog="Examples: [bold]c2s dead replay 8fe3a3a2-…[/], [bold]… --since 2h --yes[/]")

@@ -104,13 +104,15 @@ def show_command(
     """
     from ops.cli import story  # noqa: PLC0415 -- brings asyncpg along
     from ops.inspect import read_stories  # noqa: PLC0415
-    from schema.codec import PlainCodec  # noqa: PLC0415
+    from ops.seal import codec_of  # noqa: PLC0415
 
-    stories = asyncio.run(read_stories(settings_of(data_dir), name))
+    settings = settings_of(data_dir)
+    codec = codec_of(settings)
+    stories = asyncio.run(read_stories(settings, name))
     if as_json:
-        print_json(story.as_json(stories, PlainCodec(), payload=payload))
+        print_json(story.as_json(stories, codec, payload=payload))
     else:
-        story.show(stories, PlainCodec(), console())
+        story.show(stories, codec, console())
     if not stories.stories:
         say_error(f"no event and no lead {printable(name)} is known here")
         raise typer.Exit(PROBLEM)

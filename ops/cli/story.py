@@ -11,6 +11,7 @@ from ops.inspect import Stories, Story
 from ops.unprojected import Fact
 from ops.words import details_of, status_of, words_of
 from schema.codec import PayloadCodec
+from schema.errors import CodecError
 from schema.events import LeadProcessed, WebhookAccepted, encode
 from schema.times import to_text
 
@@ -42,7 +43,7 @@ def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str
             {
                 "event_id": story.event_id,
                 "row": story.row,
-                "facts": [_fact(fact, payload=payload) for fact in story.facts],
+                "facts": [_fact(fact, codec if payload else None) for fact in story.facts],
                 "steps": list(story.steps),
                 "message": message_of(story, codec) or None,
             }
@@ -56,8 +57,16 @@ def message_of(story: Story, codec: PayloadCodec) -> str:
     """The last message sent or prepared; empty if there was none."""
     for fact in reversed(story.facts):
         if isinstance(fact.event, LeadProcessed) and fact.event.message:
-            return codec.open(story.event_id, "message", fact.event.message)
+            return opened(codec, story.event_id, "message", fact.event.message)
     return ""
+
+
+def opened(codec: PayloadCodec, event_id: str, field: str, stored: str) -> str:
+    """The clear text, or in brackets why there is none: the rest of a story is worth telling without it."""
+    try:
+        return codec.open(event_id, field, stored)
+    except CodecError as error:
+        return f"[{error}]"
 
 
 def _was_sent(story: Story) -> bool:
@@ -110,11 +119,12 @@ def _timeline(story: Story) -> Table:
     return table
 
 
-def _fact(fact: Fact, *, payload: bool) -> dict[str, Any]:
+def _fact(fact: Fact, codec: PayloadCodec | None) -> dict[str, Any]:
     flat = {"type": fact.event.type} | encode(fact.event)
     if isinstance(fact.event, WebhookAccepted):
         flat["at"] = to_text(fact.event.received_at)
-    if not payload:
-        for name in ("payload", "message", "enrichment"):
-            flat.pop(name, None)
+    for name in ("payload", "message", "enrichment"):
+        stored = flat.pop(name, "")
+        if codec is not None and stored:
+            flat[name] = opened(codec, fact.event.event_id, name, stored)
     return {"stream": fact.stream, "entry_id": fact.entry_id, "recorded": fact.recorded, **flat}

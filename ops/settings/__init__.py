@@ -22,6 +22,7 @@ from ops.settings.logs import Logs
 from ops.settings.message import Message
 from ops.settings.outside import Outside
 from ops.settings.places import Places
+from ops.settings.privacy import Privacy
 from ops.settings.reconcile import Reconcile
 from ops.settings.record import LEAST_KEPT, Record
 from ops.settings.subscription import Subscription
@@ -36,6 +37,7 @@ Role = Literal["ingress", "processor", "projector", "cli"]
 class Settings(
     Logs,
     Alerts,
+    Privacy,
     Record,
     Message,
     Reconcile,

@@ -14,6 +14,7 @@ import structlog
 
 from ops.append import Appender
 from ops.redis import command_client
+from ops.seal import codec_of
 from ops.settings import Settings
 from ops.together import end_all
 from processor.budget import Budgets
@@ -21,7 +22,6 @@ from processor.gate import Gate
 from processor.outside import open_clients
 from processor.reconcile.reconciler import OVERLAP, Reconciler, Tell
 from processor.reconcile.runs import Due, ReconcileBusy, Run, exclusive, when_due
-from schema.codec import PlainCodec
 from schema.errors import LeadstreamError
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ async def reconcile_since(
                 instance=settings.instance,
             )
             reconciler = Reconciler(
-                clients.c2s, appender, client, PlainCodec(), settings, now=_utc_now, tell=tell
+                clients.c2s, appender, client, codec_of(settings), settings, now=_utc_now, tell=tell
             )
             return await reconciler.since(runs, since, appends=appends)
     finally:

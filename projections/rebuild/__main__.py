@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
 from ops.postgres import CONNECT_TIMEOUT_S, translated
 from ops.redis import command_client
+from ops.seal import codec_of
 from ops.settings import Settings, load_settings
 from projections.models import models
 from projections.rebuild.confine import confine
 from projections.rebuild.run import Rebuild, Report
-from schema.codec import PlainCodec
 from schema.errors import LeadstreamError, SettingsError
 
 
@@ -46,7 +46,7 @@ async def rebuild(settings: Settings, *, check: bool, quiet: bool) -> Report:
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
             task = bar.add_task("rebuild", total=None, rate="")
-            made = Rebuild(conn, client, models(PlainCodec()), lambda *said: _show(bar, task, *said))
+            made = Rebuild(conn, client, models(codec_of(settings)), lambda *said: _show(bar, task, *said))
             with translated("rebuilding"):
                 return await (made.check() if check else made.swap())
     finally:

@@ -8,6 +8,8 @@ from processor.policy import BackoffPolicy, GiveUp, Retry, decide
 from schema.errors import (
     Ambiguous,
     CircuitOpen,
+    CodecError,
+    KeyMissing,
     Permanent,
     Retryable,
     StorageUnavailable,
@@ -22,9 +24,10 @@ def decision(error, attempt=1, seed=1):
     return decide(error, attempt, POLICY, random.Random(seed))
 
 
-def test_permanent_gives_up_at_once():
-    """It will never work: no retry."""
-    assert decision(Permanent("x", code="x")) == GiveUp()
+@pytest.mark.parametrize("error", [Permanent("x", code="x"), CodecError("changed")])
+def test_permanent_gives_up_at_once(error):
+    """It will never work: no retry. So it is with a sealed text that somebody changed."""
+    assert decision(error) == GiveUp()
 
 
 @pytest.mark.parametrize("error", [Retryable("x", code="x"), Ambiguous("x", code="x"), ValueError("a bug")])
@@ -35,7 +38,7 @@ def test_failures_are_counted_and_end(error):
 
 
 @pytest.mark.parametrize(
-    "error", [Throttled("x", code="x"), Unauthorized("x", code="x"), StorageUnavailable()]
+    "error", [Throttled("x", code="x"), Unauthorized("x", code="x"), StorageUnavailable(), KeyMissing("x")]
 )
 def test_waiting_never_spends_an_attempt(error):
     """The outside world's `wait` is never counted and never ends in a dead letter."""

@@ -1,0 +1,133 @@
+"""Sealing: AES-256-GCM under a data key per text, which PAYLOAD_KEYS wrap.
+
+A sealed text is self-contained, so that opening it asks nobody:
+
+    sealed:v1:<key id>:<base64 of  wrap nonce 12 | wrapped data key 48 | nonce 12 | ciphertext and tag>
+
+Each text has a fresh random data key, wrapped by the newest of PAYLOAD_KEYS; the key id (8 hex digits of the
+key's SHA-256) says by which. The text's associated data are the version, the event id and the field: moved to
+another event or field it does not open. Rotation wraps the data key anew and leaves the ciphertext as it is.
+Text that does not begin like this is from before there were keys, and opens as it is.
+"""
+
+import hashlib
+import os
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ops.settings import Settings
+from ops.settings.privacy import KEY_BYTES, payload_keys
+from schema.codec import SEALED, PayloadCodec, PlainCodec
+from schema.errors import CodecError, KeyMissing
+
+PREFIX = f"{SEALED}v1:"
+_ID_HEX = 8
+_NONCE = 12
+_TAG = 16
+_WRAPPED = _NONCE + KEY_BYTES + _TAG
+_LEAST = _WRAPPED + _NONCE + _TAG
+_WRAP_DATA = b"c2s:sealed:v1:data-key"
+_BODY_AT = len(PREFIX) + _ID_HEX + 1
+
+
+def key_id(key: bytes) -> str:
+    """The name under which a key stands in sealed texts; it tells nothing of the key."""
+    return hashlib.sha256(key).hexdigest()[:_ID_HEX]
+
+
+def key_of(stored: str) -> str:
+    """The id of the key that a stored text needs; empty where it is not sealed."""
+    return stored[len(PREFIX) : _BODY_AT - 1] if stored.startswith(PREFIX) else ""
+
+
+class SealingCodec:
+    """Seals with the newest key, opens with any."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Prepare.
+
+        Args:
+            keys: 32 bytes each, the newest first; at least one.
+        """
+        self._keys = {key_id(key): AESGCM(key) for key in keys}
+        self.newest = key_id(keys[0])
+        self._head = f"{PREFIX}{self.newest}:"
+        self._wrap = self._keys[self.newest].encrypt
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Of all keys at hand, the newest first."""
+        return tuple(self._keys)
+
+    def seal(self, event_id: str, field: str, clear: str) -> str:
+        """As `PayloadCodec.seal`."""
+        if not clear:
+            return clear
+        fresh = os.urandom(KEY_BYTES + 2 * _NONCE)
+        data_key, wrap_nonce, nonce = fresh[:KEY_BYTES], fresh[KEY_BYTES:-_NONCE], fresh[-_NONCE:]
+        sealed = AESGCM(data_key).encrypt(nonce, clear.encode(), _bound(event_id, field))
+        wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
+        return self._head + b2a_base64(wrap_nonce + wrapped + nonce + sealed, newline=False).decode()
+
+    def open(self, event_id: str, field: str, stored: str) -> str:
+        """As `PayloadCodec.open`."""
+        if not stored.startswith(SEALED):
+            return stored
+        data_key, rest = self._unwrapped(stored)
+        try:
+            clear = AESGCM(data_key).decrypt(rest[:_NONCE], rest[_NONCE:], _bound(event_id, field))
+        except InvalidTag:
+            raise CodecError(
+                f"the sealed {field} was changed, or belongs to another event or field"
+            ) from None
+        return clear.decode()
+
+    def rewrapped(self, stored: str) -> str:
+        """The same text with its data key under the newest key; unsealed text as it is.
+
+        Raises:
+            KeyMissing: the key it needs is not at hand.
+            CodecError: it was changed.
+        """
+        if not stored.startswith(SEALED) or stored.startswith(self._head):
+            return stored
+        data_key, rest = self._unwrapped(stored)
+        wrap_nonce = os.urandom(_NONCE)
+        wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
+        return self._head + b2a_base64(wrap_nonce + wrapped + rest, newline=False).decode()
+
+    def _unwrapped(self, stored: str) -> tuple[bytes, bytes]:
+        """The data key of a sealed text, and what stands after it."""
+        name = key_of(stored)
+        if not name:
+            raise CodecError("sealed in a form that this version does not know")
+        key = self._keys.get(name)
+        if key is None:
+            raise KeyMissing(f"sealed with key {name}, which is not among PAYLOAD_KEYS here: add it")
+        try:
+            raw = a2b_base64(stored[_BODY_AT:], strict_mode=True)
+            if len(raw) < _LEAST:
+                raise CodecError("a sealed text was cut short")
+            data_key = key.decrypt(raw[:_NONCE], raw[_NONCE:_WRAPPED], _WRAP_DATA)
+        except (Base64Error, InvalidTag, ValueError):
+            raise CodecError(f"a text sealed with key {name} was changed") from None
+        return data_key, raw[_WRAPPED:]
+
+
+def _bound(event_id: str, field: str) -> bytes:
+    return f"c2s:sealed:v1\0{event_id}\0{field}".encode()
+
+
+def sealing_of(settings: Settings) -> SealingCodec | None:
+    """The codec of PAYLOAD_KEYS, or None where none are set."""
+    keys = payload_keys(settings.payload_keys.get_secret_value())
+    return SealingCodec(keys) if keys else None
+
+
+def codec_of(settings: Settings) -> PayloadCodec:
+    """What every process seals and opens with: PAYLOAD_KEYS, or everything in clear without them."""
+    return sealing_of(settings) or PlainCodec()
