@@ -66,7 +66,7 @@ MUTANTS = (
         "processor/send.py",
         "if (intent or work.verify) and await self._is_there(work, intent, ref):",
         "if False:",
-        (ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated", SIMULATION),
+        (ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated",),
     ),
     Mutant(
         "verify_after_an_attempt_that_never_ended",
