@@ -1,8 +1,9 @@
 """Look-ups of the enrichment APIs, kept for the fleet: sealed like payloads, under keyed hashes.
 
 One look-up in flight per question: who finds it locked looks again after growing pauses (this is rare: two
-leads of one person at once). A lock outlives its owner's crash by minutes at most, and costs one more call
-where it lapses too soon. "Nothing is known" is kept too, for an hour at most.
+leads of one person at once). A lock lives as long as a lease and is renewed while its owner looks up: a crash
+holds others up no longer than it does its own lead, and one that lapses too soon costs one more call.
+"Nothing is known" is kept too, for an hour at most.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import structlog
 from ops.fingerprint import Fingerprints
 from ops.redis import Client, run
 from ops.settings import Settings
+from ops.together import end_all
 from processor.people import Found
 from processor.profile import Profile
 from schema.codec import PayloadCodec
@@ -28,7 +30,7 @@ from schema.scripts import ScriptCall, script
 log = structlog.get_logger()
 
 _NOTHING_TTL_S = 3600
-_LOCK_S = 180.0
+_RENEWALS = 3  # in the life of a lock
 _FIRST_PAUSE_S = 0.2
 _MOST_PAUSE_S = 3.0
 
@@ -57,6 +59,7 @@ class LookUps:
         self._codec = codec
         self._fingerprints = fingerprints
         self._ttl_s = settings.profile_cache_secs
+        self._lock_s = settings.lease_ttl_secs
         self._sleep = sleep
 
     async def get(self, kind: str, asked: str, fetch: Callable[[], Awaitable[object]]) -> object:
@@ -69,7 +72,7 @@ class LookUps:
         if not self._ttl_s:
             return await fetch()
         name, token = self._fingerprints.of(kind, asked), secrets.token_hex(8)
-        ask = ScriptCall(script("cache_ask"), cache_keys(name), [token, str(round(_LOCK_S * 1000))])
+        ask = ScriptCall(script("cache_ask"), cache_keys(name), [token, str(round(self._lock_s * 1000))])
         pause_s = _FIRST_PAUSE_S
         while True:
             reply = await run(self._client, ask)
@@ -78,23 +81,32 @@ class LookUps:
                     return orjson.loads(self._codec.open(name, kind, reply[1].decode()))
                 return await fetch()
             if reply[0] == b"mine":
-                return await self._fetch(kind, name, token, fetch)
+                return await self._fetch(kind, name, ask, fetch)
             await self._sleep(min(pause_s, int(reply[1]) / 1000))
             pause_s = min(pause_s * 2, _MOST_PAUSE_S)
 
     async def _fetch(
-        self, kind: str, name: str, token: str, fetch: Callable[[], Awaitable[object]]
+        self, kind: str, name: str, ask: ScriptCall, fetch: Callable[[], Awaitable[object]]
     ) -> object:
-        stored, ttl_s = "", self._ttl_s
+        stored, ttl_s, token = "", self._ttl_s, ask.args[0]
+        holding = asyncio.create_task(self._hold(ask))
         try:
             answer = await fetch()
             stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
             ttl_s = ttl_s if answer else min(ttl_s, _NOTHING_TTL_S)
         finally:
+            await end_all({holding})
             keep = ScriptCall(script("cache_keep"), cache_keys(name), [token, stored, str(ttl_s)])
             with suppress(StorageUnavailable):
                 await asyncio.shield(run(self._client, keep))
         return answer
+
+    async def _hold(self, ask: ScriptCall) -> None:
+        """Renew the lock until cancelled."""
+        while True:
+            await asyncio.sleep(self._lock_s / _RENEWALS)
+            with suppress(StorageUnavailable):
+                await run(self._client, ask)
 
 
 class CachedPeople:
