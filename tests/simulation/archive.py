@@ -42,15 +42,13 @@ class Archive:
         until_ms = self.model.now_ms - 1000 * self.lag_s()
         facts = [f for f in self.facts() if int(f.entry_id.partition("-")[0]) <= until_ms]
         row = next(iter(fold([f for f in facts if f.event and f.event.event_id == str(event_id)])), None)
-        refs = [
-            f.event.message_ref
-            for f in facts
-            if isinstance(f.event, LeadProcessed) and f.event.lead_id == lead_id
-        ]
+        processed = [f.event for f in facts if isinstance(f.event, LeadProcessed)]
+        told = [event for event in reversed(processed) if event.lead_id == lead_id]
         return {
             "status": row and row.status,
             "fence": row and row.fence,
-            "message_ref": next((ref for ref in reversed(refs) if ref), None),
+            "message_ref": next((event.message_ref for event in told if event.message_ref), None),
+            "contact": next((event.contact for event in told if event.contact), None),
         }
 
     def facts(self) -> list[Fact]:

@@ -22,7 +22,13 @@ _END = (LeadProcessed, LeadDeadLettered, EventIgnored)
 
 def broken(schedule: Schedule) -> list[str]:
     """The promises that did not hold, in words."""
-    return [*_each_final_once(schedule), *_messages(schedule), *_one_at_a_time(schedule), *_rest(schedule)]
+    return [
+        *_each_final_once(schedule),
+        *_messages(schedule),
+        *_one_at_a_time(schedule),
+        *_rest(schedule),
+        *_faults(schedule),
+    ]
 
 
 def _each_final_once(schedule: Schedule) -> Iterator[str]:
@@ -83,3 +89,10 @@ def _rest(schedule: Schedule) -> Iterator[str]:
         if key.startswith("steps:") and key.removeprefix("steps:") not in dead:
             yield f"{key} is left"
     yield from schedule.loop.errors
+
+
+def _faults(schedule: Schedule) -> Iterator[str]:
+    """No attempt ended in an error that nobody foresaw: a bug of ours, or of the simulated world."""
+    for o in schedule.outcomes:
+        if getattr(o, "code", "") == "unexpected":
+            yield f"{o.event_id} attempt {o.attempt}: {getattr(o, 'error', '')}"
