@@ -281,7 +281,10 @@ ROWS: dict[int, Row] = {
     35: Row(
         "Postgres down or restarted",
         ("projector.stalled",),
-        ("integration/test_projector_service.py::test_a_lost_connection_is_replaced_while_the_read_blocks",),
+        (
+            "acceptance/test_guarantees.py::test_postgres_away_under_load",
+            "integration/test_projector_service.py::test_a_lost_connection_is_replaced_while_the_read_blocks",
+        ),
     ),
     36: Row(
         "projector killed mid-batch; two projectors",

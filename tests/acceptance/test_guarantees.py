@@ -14,6 +14,7 @@ from acceptance.running import run_c2s
 
 from chaos.facts import left_in, unsettled
 from chaos.system import System, running
+from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 from ops.sandbox.webhooks import signature, webhook_body
 
@@ -114,3 +115,30 @@ async def test_redis_away_under_load(tmp_path: Path) -> None:
     assert duplicates == 0
     assert left == []
     assert {lead: len(messages[lead]) for lead in sent} == dict.fromkeys(sent, 1)
+
+
+async def test_postgres_away_under_load(tmp_path: Path) -> None:
+    """Row 35: Postgres stopped: webhooks are accepted and messages sent; back again, each has its one row."""
+    own_postgres = EmbeddedPostgres(tmp_path / "postgres", fsync=False)
+    try:
+        with own_postgres:
+            async with running(tmp_path / "up", processors=2, DATABASE_URL=own_postgres.url) as system:
+                await asyncio.to_thread(own_postgres.stop)
+                leads = [f"rowless-{n}" for n in range(30)]
+                answers = [
+                    await post(system, webhook_body(lead, "on_create_lead", "data", datetime.now(UTC)))
+                    for lead in leads
+                ]
+                assert {answer["status"] for answer in answers} == {"accepted"}
+                await until(system.sandbox, lambda told: len(told["messages"]) == len(leads))
+                await asyncio.to_thread(own_postgres.start)
+                await all_settled(system, {answer["event_id"] for answer in answers})
+                messages = (await system.sandbox())["messages"]
+                db = await asyncpg.connect(system.ready["database_url"])
+                rows = await db.fetch("SELECT lead_id, status FROM webhook_events")
+                await db.close()
+    finally:
+        own_postgres.delete()
+    assert sorted(row["lead_id"] for row in rows) == sorted(leads)
+    assert {row["status"] for row in rows} == {"success"}
+    assert {lead: len(messages[lead]) for lead in leads} == dict.fromkeys(leads, 1)

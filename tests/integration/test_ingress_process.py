@@ -86,6 +86,16 @@ async def test_starts_with_everything_away() -> None:
     assert b"shutdown.drained" in out
 
 
+async def test_a_promise_that_this_redis_cannot_keep_is_refused_at_the_start(redis_url):
+    """REQUIRE_FSYNC where Redis neither has WAITAOF nor syncs each write: exit code 2, naming the setting."""
+    process = await start(environment(redis_url, REQUIRE_FSYNC="true"))
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert b"REQUIRE_FSYNC" in out + err
+    assert b"ingress.listening" not in out
+    assert b"Traceback" not in err
+
+
 async def test_stopped_under_load(redis_url: str) -> None:
     """Row 28: SIGTERM while webhooks pour in: every 200 is kept, exit code 0, no traceback."""
     taken: list[str] = []
