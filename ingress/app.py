@@ -132,7 +132,13 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
                 PreviousSecret(commands).used,
             ),
             trigger=Trigger(
-                settings, storage, outcomes, Record(pool), codec, now, Buckets(settings.lead_rate_limit)
+                settings,
+                storage,
+                outcomes,
+                Record(pool, codec),
+                codec,
+                now,
+                Buckets(settings.lead_rate_limit),
             ),
             health=Health(storage, commands, spool, registry, time.monotonic),
             metrics=metrics,

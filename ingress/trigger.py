@@ -27,7 +27,7 @@ from ingress.waiting import Outcomes
 from ops.settings import Settings
 from schema.calls import Appending
 from schema.codec import PayloadCodec
-from schema.errors import StorageUnavailable
+from schema.errors import CodecError, StorageUnavailable
 from schema.events import LeadDeadLettered, LeadProcessed, Outcome, WebhookAccepted
 from schema.identity import CREATE, dedup_key, event_id_of, forced_version, version_of_body
 
@@ -122,13 +122,19 @@ class Trigger:
             case LeadProcessed(result="unchanged"):
                 return answer(good(lead_id, "unchanged", await self._cpfs(lead_id)))
             case LeadProcessed(result=result) if result in RESULTS:
-                cpfs = _cpfs(self.codec.open(outcome.event_id, "enrichment", outcome.enrichment))
-                return answer(good(lead_id, result, cpfs))
+                return answer(good(lead_id, result, self._found(outcome)))
             case LeadDeadLettered():
                 return answer(bad(lead_id, outcome.error))
             case _:
                 # It was final before (its dedup key had lapsed): the record has the whole answer.
                 return await self._known(kept, lead_id, otherwise=good(lead_id, "", ()))
+
+    def _found(self, outcome: LeadProcessed) -> tuple[str, ...]:
+        try:
+            return _cpfs(self.codec.open(outcome.event_id, "enrichment", outcome.enrichment))
+        except CodecError as error:
+            log.warning("outcome.unreadable", event_id=outcome.event_id, error=str(error))
+            return ()
 
     async def _known(self, kept: Kept, lead_id: str, otherwise: dict[str, Any] | None = None) -> web.Response:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,11 @@ import asyncpg
 import orjson
 import structlog
 
+from ops.persons import Person, Persons
 from projections.batch import Fact, columns, events
 from projections.model import Table
 from schema.codec import PayloadCodec
-from schema.errors import CodecError
+from schema.errors import CodecError, KeyMissing
 from schema.events import LeadProcessed
 
 log = structlog.get_logger()
@@ -23,8 +25,8 @@ TABLES = (
         "people",
         key=("cpf",),
         older="t.found_at < $1::timestamptz",
-        personal=frozenset({"cpf", "name", "profile"}),
-        compared="SELECT cpf, name, profile, found_at, updated_at FROM {schema}.people",
+        personal=frozenset({"cpf", "cpf_sealed", "name", "profile"}),
+        compared="SELECT cpf, cpf_sealed, name, profile, found_at, updated_at FROM {schema}.people",
     ),
     Table(
         "lead_people",
@@ -38,8 +40,8 @@ TABLES = (
 
 # The newest finding counts; an older one that comes late (another partition's) fills gaps only.
 _PEOPLE = """
-INSERT INTO people AS p (cpf, name, profile, found_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+INSERT INTO people AS p (cpf, cpf_sealed, name, profile, found_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
 ON CONFLICT (cpf) DO UPDATE SET
     name = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.name, p.name)
                 ELSE coalesce(p.name, excluded.name) END,
@@ -69,10 +71,11 @@ class _Person:
 
 
 class PeopleProjection:
-    """Opens what the outcome carries sealed, and writes persons and their leads."""
+    """Opens what the outcome carries sealed, and writes persons (under keys of their own) and their leads."""
 
     def __init__(self, codec: PayloadCodec) -> None:
         self._codec = codec
+        self._persons = Persons(codec)
 
     async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         """Bring both tables up to date with a batch."""
@@ -94,8 +97,11 @@ class PeopleProjection:
                     links[event.lead_id, person.cpf] = link
         if people:
             # In one order everywhere, so that two writers could never deadlock.
-            await conn.execute(_PEOPLE, *columns([(cpf, *people[cpf]) for cpf in sorted(people)]))
-            await conn.execute(_LEAD_PEOPLE, *columns([(*key, *link) for key, link in sorted(links.items())]))
+            who = await self._persons.of(conn, sorted(people))
+            rows = [(*_row(who[cpf], cpf, *found[:2]), *found[2:]) for cpf, found in people.items()]
+            await conn.execute(_PEOPLE, *columns(sorted(rows, key=itemgetter(0))))
+            pairs = [(lead_id, who[cpf].name, *link) for (lead_id, cpf), link in links.items()]
+            await conn.execute(_LEAD_PEOPLE, *columns(sorted(pairs)))
 
     def _found(self, event: LeadProcessed) -> list[_Person]:
         if not event.enrichment:
@@ -103,10 +109,21 @@ class PeopleProjection:
         try:
             clear = self._codec.open(event.event_id, "enrichment", event.enrichment)
             return [_person(item) for item in orjson.loads(clear)["people"]]
+        except KeyMissing:
+            raise  # nothing is wrong with the fact: it waits for the operator
         except (CodecError, ValueError, TypeError, LookupError) as error:
             # Only the kind: the decoder's words could quote a person.
             log.error("enrichment.unreadable", event_id=event.event_id, kind=type(error).__name__)  # noqa: TRY400
             return []
+
+
+def _row(person: Person, cpf: str, name: str | None, profile: str | None) -> tuple[str | None, ...]:
+    return (
+        person.name,
+        person.seal("cpf", cpf) if person.key else None,
+        person.seal("name", name) if name else None,
+        person.seal("profile", profile) if profile else None,
+    )
 
 
 def _person(item: dict[str, Any]) -> _Person:

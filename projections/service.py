@@ -24,7 +24,7 @@ from projections.checkpoint import StaleCheckpoint
 from projections.projector import Projector, read_models
 from projections.trimmer import Trimmer
 from projections.upkeep import keep_archive
-from schema.errors import StorageUnavailable
+from schema.errors import KeyMissing, StorageUnavailable
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ async def _forever(settings: Settings, outage: Outage) -> None:
     while True:
         try:
             await _stand_by_and_project(settings, outage)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, KeyMissing) as error:
             await outage.pause(error)
         except _OTHER_SCHEMA as error:
             await outage.pause(

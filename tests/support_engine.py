@@ -56,7 +56,7 @@ class World:
             version=item.version,
             source="webhook",
             received_at=datetime.now(UTC),
-            payload=item.payload,
+            payload=codec_of(self.settings).seal(item.event_id, "payload", item.payload),
         )
         door = Appender(self.redis, partitions=1, dedup_ttl_s=600, instance="door")
         return (await door.append(Appending(event, item.dedup_key))).event_id

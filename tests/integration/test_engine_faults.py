@@ -162,7 +162,7 @@ async def test_throttling_and_doubt_are_said(world):
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_revoked_token_waits_for_the_operator(world, monkeypatch, status):
     """Row 30: more refusals than MAX_ATTEMPTS: each is told, none spends an attempt, the lead waits."""
-    monkeypatch.setattr(policy, "_UNAUTHORIZED_WAIT_S", 0.05)
+    monkeypatch.setattr(policy, "_OPERATOR_WAIT_S", 0.05)
     await world.fault(target="c2s.create_message", kind="error", status=status, times=5)
     await world.accept("revoked-1")
     with capture_logs() as logs:

@@ -1,0 +1,145 @@
+"""Sealing in a running system: what stands in Redis and Postgres, and what it is read with."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+from support_engine import KEYS, World, projecting
+
+from ingress.settled import Record
+from ops.postgres import create_pool
+from ops.seal import codec_of
+from ops.settings import Settings
+from ops.settings.privacy import Privacy
+from projections.models import models
+from projections.rebuild.run import Rebuild
+
+OLD, NEW = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+
+
+def with_keys(settings: Settings, *keys: str) -> Settings:
+    return settings.model_copy(update={"payload_keys": Privacy(payload_keys=",".join(keys)).payload_keys})
+
+
+@pytest.fixture
+async def sealed(world: World) -> AsyncIterator[World]:
+    """A world whose processes all seal."""
+    world.settings = with_keys(world.settings, OLD)
+    conn = await asyncpg.connect(world.settings.database_url.get_secret_value())
+    await conn.execute("TRUNCATE people, lead_people, data_keys, webhook_duplicates, attempts")
+    yield world
+    await conn.close()
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in JSON values that is long enough to be looked for."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str) and len(value) > 5:
+        yield value
+
+
+async def everything(world: World) -> str:
+    """All of Redis and of Postgres, as text."""
+    said = []
+    for key in await world.redis.keys("*"):
+        said.append(key)
+        match await world.redis.type(key):
+            case b"stream":
+                said.append(repr(await world.redis.xrange(key)).encode())
+            case b"hash":
+                said.append(repr(await world.redis.hgetall(key)).encode())
+            case b"zset":
+                said.append(repr(await world.redis.zrange(key, 0, -1)).encode())
+            case b"string":
+                said.append(await world.redis.get(key))
+    conn = await asyncpg.connect(world.settings.database_url.get_secret_value())
+    for row in await conn.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        rows = await conn.fetch(f"SELECT t::text AS said FROM {row['tablename']} t")  # noqa: S608 -- ours
+        said += [r["said"].encode() for r in rows]
+    await conn.close()
+    return b"\n".join(said).decode()
+
+
+async def test_nothing_of_a_person_is_readable_but_with_the_keys(sealed):
+    """Payload, steps, caches, message, findings and persons are sealed; ids, action and status are not."""
+    async with projecting(sealed) as catch_up, sealed.engine():
+        event_id = await sealed.accept("seal-1")
+        [done] = await sealed.ends(1)
+        await catch_up()
+        codec = codec_of(sealed.settings)
+        found = json.loads(codec.open(event_id, "enrichment", done.enrichment))
+        message = codec.open(event_id, "message", done.message)
+    person = found["people"][0]
+    assert person["cpf"]
+    assert person["profile"]
+    [(_, entry)] = await sealed.redis.xrange(KEYS.webhooks)
+    customer = json.loads(codec.open(event_id, "payload", entry[b"payload"].decode()))
+    wanted = {*texts(found), *texts(customer["data"]["attributes"]["customer"]), *message.splitlines()[1:-1]}
+    everywhere = await everything(sealed)
+    assert [text for text in wanted if text.strip() and text in everywhere] == []
+    assert len(wanted) > 15
+    assert event_id in everywhere
+    assert "on_create_lead" in everywhere
+
+
+async def test_a_rebuild_gives_the_same_sealed_rows(sealed):
+    """Persons are sealed the same way again: no row differs, and their keys are found, not made anew."""
+    async with projecting(sealed) as catch_up, sealed.engine():
+        for number in range(5):
+            await sealed.accept(f"seal-rebuilt-{number}")
+        await sealed.ends(5)
+        await catch_up()
+    url = sealed.settings.database_url.get_secret_value()
+    conn = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    keys = await conn.fetch("SELECT * FROM data_keys ORDER BY name")
+    assert len(keys) > 1
+    for way in ("check", "swap", "check"):
+        made = Rebuild(conn, sealed.redis, models(codec_of(sealed.settings)), lambda *_: None)
+        report = await getattr(made, way)()
+        assert report.differences == 0, report.examples
+    assert await conn.fetch("SELECT * FROM data_keys ORDER BY name") == keys
+    await conn.close()
+
+
+async def test_the_trigger_reads_sealed_persons(sealed):
+    """The CPFs of a lead come out of the record with the keys, and none where a key is gone."""
+    async with projecting(sealed) as catch_up, sealed.engine():
+        event_id = await sealed.accept("seal-trigger")
+        [done] = await sealed.ends(1)
+        await catch_up()
+    codec = codec_of(sealed.settings)
+    found = json.loads(codec.open(event_id, "enrichment", done.enrichment))
+    pool = await create_pool(sealed.settings, min_size=0, max_size=2, application_name="test")
+    standing = await Record(pool, codec).standing(event_id)
+    assert standing is not None
+    assert set(standing.cpfs) == {person["cpf"] for person in found["people"]}
+    await pool.execute("DELETE FROM data_keys WHERE name LIKE 'person:%'")
+    with capture_logs() as logs:
+        assert await Record(pool, codec).cpfs("seal-trigger") == ()
+    assert [line["event"] for line in logs] == ["persons.unreadable"]
+    await pool.close()
+
+
+async def test_work_that_needs_a_missing_key_waits_for_it(sealed):
+    """Nothing is given up, no attempt is spent, and it goes on where the key is set."""
+    async with sealed.engine(payload_keys=with_keys(sealed.settings, NEW).payload_keys):
+        with capture_logs() as logs:
+            await sealed.accept("seal-missing")
+            while not any(e.type == "attempt_failed" for e in await sealed.outcomes()):
+                await sealed.redis.xread({KEYS.outcomes: "$"}, block=20)
+    [failed] = [e for e in await sealed.outcomes() if e.type == "attempt_failed"]
+    assert (failed.code, failed.counted) == ("KeyMissing", 0)
+    assert "payload.key_missing" in [line["event"] for line in logs]
+    [entry_id] = await sealed.redis.zrange(KEYS.retries, 0, -1)
+    await sealed.redis.zadd(KEYS.retries, {entry_id: 0})
+    async with sealed.engine("p2", payload_keys=with_keys(sealed.settings, NEW, OLD).payload_keys):
+        [done] = await sealed.ends(1)
+    assert (done.result, done.attempt) == ("sent", 1)
