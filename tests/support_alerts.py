@@ -190,10 +190,3 @@ async def system(redis_url: str, database_url: str) -> AsyncIterator[System]:
     finally:
         await db.close()
         await client.aclose()
-
-
-async def until(true: Any) -> None:
-    """Ask until it is so; the deadline is the test's failure."""
-    async with asyncio.timeout(30):
-        while not await true():  # noqa: ASYNC110 -- what a server does by itself sets no event here
-            await asyncio.sleep(0.02)

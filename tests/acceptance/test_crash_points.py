@@ -1,9 +1,9 @@
 """Crash at each side of every durable effect: the lead reaches its end, with one message."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import aiohttp
+from support_waiting import until
 
 from chaos import facts
 from chaos.invariants import verdicts
@@ -15,24 +15,27 @@ from ops.sandbox.webhooks import signature, webhook_body
 
 async def post(system: System, body: bytes) -> str:
     """The event id of a webhook that was answered 200, sent again until it is."""
-    async with asyncio.timeout(30):
-        while True:
-            ready = system.ready
-            headers = {"X-C2S-Signature": signature(body, ready["webhook_secret"])}
-            try:
-                async with system.http.post(ready["webhook_url"], data=body, headers=headers) as answer:
-                    if answer.status == 200:
-                        return (await answer.json())["event_id"]
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
+
+    async def answered() -> str | None:
+        ready = system.ready
+        headers = {"X-C2S-Signature": signature(body, ready["webhook_secret"])}
+        try:
+            async with system.http.post(ready["webhook_url"], data=body, headers=headers) as answer:
+                return (await answer.json())["event_id"] if answer.status == 200 else None
+        except aiohttp.ClientError:
+            return None
+
+    return await until(answered)
 
 
 async def at_rest(system: System, event_id: str) -> None:
     """Until the event reached its end and nothing of it is under way."""
     ready = system.ready
-    async with asyncio.timeout(60):
-        while await facts.unsettled(ready["database_url"], ready["redis_url"], {event_id}):  # noqa: ASYNC110 -- other processes
-            await asyncio.sleep(0.1)
+    await until(
+        lambda: facts.unsettled(ready["database_url"], ready["redis_url"], {event_id}),
+        lambda rest: not rest,
+        60,
+    )
 
 
 async def test_a_crash_at_any_point_loses_nothing_and_repeats_nothing(tmp_path):

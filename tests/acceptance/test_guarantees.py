@@ -3,14 +3,13 @@
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import asyncpg
 import redis.asyncio as aioredis
 from acceptance.running import run_c2s
+from support_waiting import until
 
 from chaos.facts import left_in, unsettled
 from chaos.system import System, running
@@ -22,7 +21,6 @@ LEADS = 500
 RATE = 20  # webhooks a second
 OUTAGE_S = float(os.environ.get("OUTAGE_SECS") or 20)  # `make outage` takes 60
 
-T = TypeVar("T")
 _FINAL = "SELECT count(*) FROM webhook_events WHERE status IN ('success', 'failed')"
 _STARTED = """
 SELECT l.lead_id, l.event_id::text AS event_id FROM event_log l
@@ -36,14 +34,6 @@ async def post(system: System, body: bytes) -> dict:
     async with system.http.post(system.ready["webhook_url"], data=body, headers=headers) as answer:
         assert answer.status == 200, await answer.text()
         return await answer.json()
-
-
-async def until(look: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 120) -> T:
-    """What ``look`` finds in other processes, once it holds."""
-    async with asyncio.timeout(seconds):
-        while not holds(found := await look()):  # noqa: ASYNC110 -- other processes
-            await asyncio.sleep(0.05)
-    return found
 
 
 async def all_settled(system: System, accepted: set[str]) -> None:
@@ -66,8 +56,8 @@ async def test_redis_wiped_amid_five_hundred_leads(tmp_path: Path) -> None:
         assert len(accepted) == LEADS
         db = await asyncpg.connect(ready["database_url"])
         archived = "SELECT count(*) FROM event_log WHERE stream = 'webhooks'"
-        await until(lambda: db.fetchval(archived), lambda n: n == LEADS)
-        done = await until(lambda: db.fetchval(_FINAL), lambda n: n >= 50)
+        await until(lambda: db.fetchval(archived), lambda n: n == LEADS, 120)
+        done = await until(lambda: db.fetchval(_FINAL), lambda n: n >= 50, 120)
         async with aioredis.Redis.from_url(ready["redis_url"]) as client:
             await client.flushall()
         assert done < LEADS - 50
@@ -130,7 +120,7 @@ async def test_postgres_away_under_load(tmp_path: Path) -> None:
                     for lead in leads
                 ]
                 assert {answer["status"] for answer in answers} == {"accepted"}
-                await until(system.sandbox, lambda told: len(told["messages"]) == len(leads))
+                await until(system.sandbox, lambda told: len(told["messages"]) == len(leads), 120)
                 await asyncio.to_thread(own_postgres.start)
                 await all_settled(system, {answer["event_id"] for answer in answers})
                 messages = (await system.sandbox())["messages"]

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aiohttp.test_utils import TestServer
 from support_ingress import SECRET, WEBHOOKS, lead, signed
+from support_waiting import until, until_so
 
 from chaos.facts import unsettled
 from ops.dev.ports import free_port
@@ -110,9 +111,7 @@ async def test_every_service_stops_in_order_under_load(redis_url, database_url, 
 
         async def flowing(more: int) -> None:
             wanted = len(taken) + more
-            async with asyncio.timeout(60):
-                while len(taken) < wanted:  # noqa: ASYNC110 -- counted by other tasks
-                    await asyncio.sleep(0.01)
+            await until_so(lambda: len(taken) >= wanted, seconds=60)
 
         over = asyncio.Event()
         async with started(("ingress", "processor", "projections"), env) as services:
@@ -124,10 +123,10 @@ async def test_every_service_stops_in_order_under_load(redis_url, database_url, 
                     await flowing(20)
             over.set()
             await asyncio.gather(*pouring)
-        async with started(("processor", "projections"), env), asyncio.timeout(90):
-            while rest := await unsettled(database_url, redis_url, set(taken)):
-                assert rest
-                await asyncio.sleep(0.1)
+        async with started(("processor", "projections"), env):
+            await until(
+                lambda: unsettled(database_url, redis_url, set(taken)), lambda rest: not rest, seconds=90
+            )
         async with http.get(url + "/_sandbox/state") as answer:
             messages = (await answer.json())["messages"]
     assert len(set(taken)) == len(taken) >= 90

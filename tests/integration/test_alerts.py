@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support_alerts import KEYS, SECRET_TEXT, System, system, until
+from support_alerts import KEYS, SECRET_TEXT, System, system
 from support_ingress import PREVIOUS, door_settings, lead, open_door, signed
+from support_waiting import until
 
 from ops.alerts.rules import RULES
 from ops.append import Appender

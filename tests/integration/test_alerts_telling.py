@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support_alerts import KEYS, System, system, until
+from support_alerts import KEYS, System, system
+from support_waiting import until
 
 from ops.alerts.check import check, heartbeat
 from ops.alerts.rules import RULES

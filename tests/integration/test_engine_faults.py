@@ -1,12 +1,12 @@
 """The engine under the faults of the register: what is logged, and that no lead is lost or messaged twice."""
 
-import asyncio
 import time
 from datetime import datetime
 
 import pytest
 from structlog.testing import capture_logs
 from support_engine import KEYS, World, projecting
+from support_waiting import until, until_so
 
 from ops.redis import command_client
 from processor import policy, store
@@ -34,12 +34,10 @@ async def dying(world: World, instance: str, **changes: object) -> tuple[LeadSto
 
 async def blocked(world: World, instance: str = "p1") -> None:
     """Until the engine's reader waits for new entries."""
-    async with asyncio.timeout(10):
-        while True:
-            clients = await world.redis.client_list()
-            if any(c["cmd"].startswith("xreadgroup") and "b" in c["flags"] for c in clients):
-                return
-            await asyncio.sleep(0.01)
+    await until(
+        world.redis.client_list,
+        lambda clients: any(c["cmd"].startswith("xreadgroup") and "b" in c["flags"] for c in clients),
+    )
 
 
 async def test_a_destroyed_group_goes_on_at_the_oldest_unfinished_event(world):
@@ -135,9 +133,7 @@ async def test_who_lost_the_lease_writes_nothing_more(world):
             while not await world.redis.exists(KEYS.lease("lost-1")):
                 await world.redis.xread({KEYS.outcomes: "$"}, block=20)
             await world.redis.set(KEYS.lease("lost-1"), "other|99999999999999999", px=60_000)
-            async with asyncio.timeout(10):
-                while not lines(logs, "lease.lost"):  # noqa: ASYNC110 -- the log sets no event
-                    await asyncio.sleep(0.01)
+            await until_so(lambda: lines(logs, "lease.lost"))
     assert [e.type for e in await world.outcomes()] == ["processing_started"]
     assert (await world.state())["messages"].get("lost-1", []) == []
     assert (await world.redis.xpending(KEYS.webhooks, GROUP))["pending"] == 1

@@ -11,6 +11,7 @@ import redis
 from structlog.testing import capture_logs
 from support_ingress import SECRET, TOKEN, WEBHOOKS, door_settings, heard, lead, open_door, signed
 from support_rawhttp import Behaviour, Seen, free_port, reply, serving, silence
+from support_waiting import until
 
 from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
@@ -40,9 +41,7 @@ async def fetch(url: str, statement: str) -> list[asyncpg.Record]:
 
 async def until_rows(url: str, statement: str, wanted: list[tuple[object, ...]]) -> None:
     """Wait for what another task writes."""
-    async with asyncio.timeout(30):
-        while [tuple(row) for row in await fetch(url, statement)] != wanted:  # noqa: ASYNC110 -- no event here
-            await asyncio.sleep(0.02)
+    await until(lambda: fetch(url, statement), lambda rows: [tuple(row) for row in rows] == wanted)
 
 
 def settings_for(redis_url: str, url: str, receiver: str, **more: str) -> Settings:

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
+from support_waiting import until
 
 from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
@@ -44,13 +45,6 @@ async def running(told: Settings) -> AsyncIterator[asyncio.Event]:
         began = time.monotonic()
         await asyncio.wait_for(task, 10)
         assert time.monotonic() - began < 3
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Ask the servers until they agree; the deadline is the test's failure."""
-    async with asyncio.timeout(20):
-        while not await true():  # noqa: ASYNC110 -- what another process holds sets no event here
-            await asyncio.sleep(0.02)
 
 
 async def note(redis_url: str) -> None:

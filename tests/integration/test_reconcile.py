@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestServer
 from support_ingress import SECRET, door_settings, entries, open_door
+from support_waiting import until
 
 from ops.migrate import migrate
 from ops.redis import blocking_client, command_client
@@ -113,13 +114,6 @@ async def world(redis_url: str, migrated: str) -> AsyncIterator[World]:
 
 def a_day_ago() -> datetime:
     return datetime.now(UTC) - timedelta(hours=24)
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is so; the deadline is the test's failure."""
-    async with asyncio.timeout(30):
-        while not await true():  # noqa: ASYNC110 -- what another process writes sets no event here
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("projected", [True, False])
