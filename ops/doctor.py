@@ -25,11 +25,13 @@ from ops.findings import (
     persistence,
     postgres_version,
     redis_version,
+    sealing,
 )
 from ops.migrate import pending
 from ops.postgres import connect
 from ops.postgres import translated as postgres_translated
 from ops.redis import Client, command_client, translated
+from ops.seal import sealing_of
 from ops.settings import Role, Settings, load_settings
 from schema.errors import MigrationError, SettingsError, StorageUnavailable
 from schema.keys import GROUP, Keys
@@ -47,7 +49,11 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Findin
         environ: what they were read from, to check what each service needs of it.
     """
     parts = await asyncio.gather(check_redis(settings), check_postgres(settings), check_c2s(settings))
-    return [*check_settings(environ), *(finding for part in parts for finding in part)]
+    return [
+        *check_settings(environ),
+        check_sealing(settings),
+        *(finding for part in parts for finding in part),
+    ]
 
 
 def check_settings(environ: Mapping[str, str]) -> list[Finding]:
@@ -62,6 +68,12 @@ def check_settings(environ: Mapping[str, str]) -> list[Finding]:
         else:
             findings.append(Finding(f"settings of {role}", "ok", "complete and consistent"))
     return findings
+
+
+def check_sealing(settings: Settings) -> Finding:
+    """Whether personal data is sealed."""
+    codec = sealing_of(settings)
+    return sealing(codec.key_ids if codec else ())
 
 
 async def check_redis(settings: Settings) -> list[Finding]:

@@ -92,6 +92,15 @@ def backlog(check: str, pending: int, oldest_id: str, now: datetime) -> Finding:
     return Finding(check, "ok", found)
 
 
+def sealing(key_ids: tuple[str, ...]) -> Finding:
+    """Whether personal data is sealed, by the ids of the keys at hand, the newest first."""
+    if not key_ids:
+        remedy = "put a key from `c2s keys new` into PAYLOAD_KEYS of every process"
+        return Finding("sealing", "warn", "PAYLOAD_KEYS is not set: personal data is stored in clear", remedy)
+    older = f", {len(key_ids) - 1} older" if key_ids[1:] else ""
+    return Finding("sealing", "ok", f"with key {key_ids[0]}{older}")
+
+
 def clock(check: str, drift_s: float) -> Finding:
     """How far a server's clock is from ours."""
     found = f"{drift_s:+.2f} s from this machine's clock"

@@ -11,6 +11,7 @@ Text that does not begin like this is from before there were keys, and opens as 
 """
 
 import hashlib
+import hmac
 import os
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
@@ -57,6 +58,7 @@ class SealingCodec:
         self.newest = key_id(keys[0])
         self._head = f"{PREFIX}{self.newest}:"
         self._wrap = self._keys[self.newest].encrypt
+        self._nonce_key = hmac.digest(keys[0], b"c2s:sealed:v1:nonce", "sha256")
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -89,6 +91,9 @@ class SealingCodec:
     def rewrapped(self, stored: str) -> str:
         """The same text with its data key under the newest key; unsealed text as it is.
 
+        All copies of a text become the same again (the nonce follows from the data key, which is random), so
+        that a rebuild from a rewrapped archive equals the rewrapped tables.
+
         Raises:
             KeyMissing: the key it needs is not at hand.
             CodecError: it was changed.
@@ -96,7 +101,7 @@ class SealingCodec:
         if not stored.startswith(SEALED) or stored.startswith(self._head):
             return stored
         data_key, rest = self._unwrapped(stored)
-        wrap_nonce = os.urandom(_NONCE)
+        wrap_nonce = hmac.digest(self._nonce_key, data_key, "sha256")[:_NONCE]
         wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
         return self._head + b2a_base64(wrap_nonce + wrapped + rest, newline=False).decode()
 

@@ -120,3 +120,6 @@ def cache_keys(name: str) -> list[str]:
     """Strings: a look-up's answer, sealed, and the lock of who fetches it; ``name`` is a keyed hash."""
     answer = f"c2s:{{cache:{name}}}"
     return [answer, f"{answer}:lock"]
+
+
+CACHED = "c2s:{cache:*}"  # pattern of the answers' keys, for a scan by an operator's command

@@ -22,6 +22,7 @@ ScriptName = Literal[
     "budget",
     "budget_note",
     "trim",
+    "rewrap",
     "survey",
     "cache_ask",
     "cache_keep",

@@ -17,7 +17,14 @@ class Trimmed:
 
 
 def trim(
-    keys: Keys, *, keep: int, webhooks: str, outcomes: str, dead_before_ms: int | None = None
+    keys: Keys,
+    *,
+    keep: int,
+    webhooks: str,
+    outcomes: str,
+    dead_before_ms: int | None = None,
+    old_webhooks: str = "",
+    old_outcomes: str = "",
 ) -> ScriptCall:
     """Take what is archived and needed no more from the streams of a partition.
 
@@ -27,9 +34,11 @@ def trim(
         webhooks: the committed checkpoint of that stream, or empty where it has none.
         outcomes: likewise.
         dead_before_ms: dead letters older than this (epoch) go, too; None keeps them.
+        old_webhooks: what lies below this id goes even if it is among the newest; empty: nothing does.
+        old_outcomes: likewise.
     """
     dead = "" if dead_before_ms is None else str(dead_before_ms)
-    args = [str(keep), GROUP, webhooks, outcomes, dead]
+    args = [str(keep), GROUP, webhooks, outcomes, dead, old_webhooks, old_outcomes]
     return ScriptCall(script("trim"), [keys.webhooks, keys.outcomes, keys.dead], args)
 
 

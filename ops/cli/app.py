@@ -18,6 +18,7 @@ from ops.cli.alerts import alerts
 from ops.cli.dead import dead
 from ops.cli.events import events
 from ops.cli.forwards import forwards
+from ops.cli.keys import keys
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
 from ops.cli.secret import secret
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
@@ -40,6 +41,7 @@ app.add_typer(events, name="events")
 app.add_typer(dead, name="dead")
 app.add_typer(forwards, name="forwards")
 app.add_typer(secret, name="secret")
+app.add_typer(keys, name="keys")
 app.add_typer(alerts, name="alerts")
 
 

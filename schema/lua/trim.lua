@@ -9,9 +9,13 @@
 --
 -- Whole nodes of the stream are taken (~), and at most a bounded number of entries at a time: no long halt.
 --
+-- What is older than a given id goes whatever `keep` says, and to the entry, not only whole nodes: payloads past
+-- their retention, or sealed with a key that is to be removed. The same conditions hold for it.
+--
 -- KEYS  webhooks, outcomes, dead
 -- ARGV  keep, group that webhooks must have, checkpoint of webhooks or '', checkpoint of outcomes or '',
---       epoch ms before which dead letters go, or ''
+--       epoch ms before which dead letters go, or '', id below which webhooks go whatever keep says, or '',
+--       likewise of outcomes
 -- reply {webhooks taken, outcomes taken, dead letters taken}
 local MOST = 20000
 local keep = tonumber(ARGV[1])
@@ -35,23 +39,47 @@ local function fields(list)
   return map
 end
 
-local function trim(stream, checkpoint, needed)
+local function least_of(a, b)
+  if below(b, a) then return b end
+  return a
+end
+
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+-- Entry by entry below an id. Whole nodes first, so that what is left for the exact pass is less than one.
+local function take(stream, bound)
+  local taken = redis.call('XTRIM', stream, 'MINID', '~', bound, 'LIMIT', MOST)
+  if taken > MOST / 2 then return taken end
+  return taken + redis.call('XTRIM', stream, 'MINID', '=', bound)
+end
+
+local function trim(stream, checkpoint, needed, old)
   if checkpoint == '' or redis.call('EXISTS', stream) == 0 then return 0 end
   local excess = redis.call('XLEN', stream) - keep
-  if excess <= 0 then return 0 end
+  if excess <= 0 and old == '' then return 0 end
   if below(fields(redis.call('XINFO', 'STREAM', stream))['last-generated-id'], checkpoint) then return 0 end
-  local least, found = checkpoint, needed == ''
+  local least, done, found = checkpoint, after(checkpoint), needed == ''
   for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local group = fields(row)
     local need = group['last-delivered-id']
-    if group['pending'] > 0 then need = redis.call('XPENDING', stream, group['name'])[2] or need end
-    if below(need, least) then least = need end
+    local past = after(need)
+    if group['pending'] > 0 then
+      need = redis.call('XPENDING', stream, group['name'])[2] or need
+      past = need
+    end
+    least, done = least_of(least, need), least_of(done, past)
     found = found or group['name'] == needed
   end
   if not found then return 0 end
-  return redis.call('XTRIM', stream, 'MINID', '~', least, 'LIMIT', math.min(excess, MOST))
+  local taken = 0
+  if old ~= '' then taken = take(stream, least_of(done, old)) end
+  if excess <= taken then return taken end
+  return taken + redis.call('XTRIM', stream, 'MINID', '~', least, 'LIMIT', math.min(excess - taken, MOST))
 end
 
 local dead = 0
 if ARGV[5] ~= '' then dead = redis.call('XTRIM', KEYS[3], 'MINID', '~', ARGV[5] .. '-0', 'LIMIT', MOST) end
-return {trim(KEYS[1], ARGV[3], ARGV[2]), trim(KEYS[2], ARGV[4], ''), dead}
+return {trim(KEYS[1], ARGV[3], ARGV[2], ARGV[6]), trim(KEYS[2], ARGV[4], '', ARGV[7]), dead}

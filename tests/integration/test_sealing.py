@@ -1,5 +1,6 @@
 """Sealing in a running system: what stands in Redis and Postgres, and what it is read with."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +11,10 @@ from structlog.testing import capture_logs
 from support_engine import KEYS, World, projecting
 
 from ingress.settled import Record
+from ops.dead import DeadLetters, Filter
+from ops.persons import Persons
 from ops.postgres import create_pool
+from ops.rotate_keys import rotate
 from ops.seal import codec_of
 from ops.settings import Settings
 from ops.settings.privacy import Privacy
@@ -143,3 +147,53 @@ async def test_work_that_needs_a_missing_key_waits_for_it(sealed):
     async with sealed.engine("p2", payload_keys=with_keys(sealed.settings, NEW, OLD).payload_keys):
         [done] = await sealed.ends(1)
     assert (done.result, done.attempt) == ("sent", 1)
+
+
+async def test_rotation_under_traffic_fails_no_read_and_frees_the_old_key(sealed):
+    """While leads are worked, everything is wrapped with the new key; then the old one is needed nowhere."""
+    both, new = with_keys(sealed.settings, NEW, OLD), with_keys(sealed.settings, NEW)
+    codec, url = codec_of(new), sealed.settings.database_url.get_secret_value()
+    conn = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    async with projecting(sealed) as catch_up, sealed.engine():
+        for number in range(12):
+            await sealed.accept(f"rotated-{number}")
+        await sealed.ends(12)
+        await catch_up()
+    sealed.settings = both
+    async with projecting(sealed) as catch_up, sealed.engine("p2"):
+        turning = asyncio.create_task(rotate(both, lambda *_: None))
+        for number in range(12):
+            await sealed.accept(f"meanwhile-{number}")
+            await catch_up()
+        done = "SELECT count(*) FROM webhook_events WHERE status = 'success' AND retry_count = 0"
+        async with asyncio.timeout(30):
+            while await conn.fetchval(done) < 24:
+                await catch_up()
+        await turning
+    assert [use for use in await rotate(both, lambda *_: None) if use.standing != "newest"] == []
+    assert await conn.fetchval("SELECT count(*) FROM people WHERE profile LIKE 'sealed:%'")
+    report = await Rebuild(conn, sealed.redis, models(codec), lambda *_: None).check()
+    assert report.differences == 0, report.examples
+    for row in await conn.fetch("SELECT id::text, message, raw_payload #>> '{}' AS raw FROM webhook_events"):
+        assert json.loads(codec.open(row["id"], "payload", row["raw"]))
+        assert row["message"] is None or "ref:" in codec.open(row["id"], "message", row["message"])
+    who = await Persons(codec).named(conn, [row["cpf"] for row in await conn.fetch("SELECT cpf FROM people")])
+    for row in await conn.fetch("SELECT cpf, cpf_sealed FROM people"):
+        assert len(who[row["cpf"]].open("cpf", row["cpf_sealed"])) == 11
+    await conn.close()
+
+
+async def test_rotation_reaches_what_waits_in_redis(sealed):
+    """Finished steps and dead letters open with the new key alone afterwards; a letter keeps its story."""
+    both, new = with_keys(sealed.settings, NEW, OLD), codec_of(with_keys(sealed.settings, NEW))
+    await sealed.fault(target="c2s.create_message", kind="error", status=422, times=1)
+    async with sealed.engine():
+        event_id = await sealed.accept("rotated-dead")
+        [end] = await sealed.ends(1)
+    assert end.type == "lead_dead_lettered"
+    await rotate(both, lambda *_: None)
+    steps = {k.decode(): v.decode() for k, v in (await sealed.redis.hgetall(KEYS.steps(event_id))).items()}
+    assert json.loads(new.open(event_id, "people", steps["people"]))
+    [letter] = [x async for x in DeadLetters(sealed.redis, both).found(Filter(event_id=event_id))]
+    assert json.loads(new.open(event_id, "payload", letter.event.payload))
+    assert letter.error == end.error

@@ -69,11 +69,13 @@ def test_a_text_opens_with_any_key_at_hand_and_with_no_other():
 
 
 def test_rewrapping_changes_the_key_and_nothing_else():
-    """After it the old key is not needed; text under the newest key, and clear text, stays as it is."""
+    """After it the old key is not needed, and copies are equal; text that needs nothing stays as it is."""
     both = SealingCodec([NEW, OLD])
-    again = both.rewrapped(SealingCodec([OLD]).seal("e1", "payload", PERSON))
+    stored = SealingCodec([OLD]).seal("e1", "payload", PERSON)
+    again = both.rewrapped(stored)
     assert SealingCodec([NEW]).open("e1", "payload", again) == PERSON
     assert both.rewrapped(again) == again
+    assert both.rewrapped(stored) == again
     assert both.rewrapped(PERSON) == PERSON
 
 
