@@ -39,7 +39,7 @@ class Trimmer:
         self._settings = settings
         self._now_s = now_s
         self._every = every
-        self._since = 0
+        self._since = every  # the one before may have died short of its round: the first entries bring one
         self._refused = False
 
     async def projected(self, number: int, checkpoints: Mapping[Position, str]) -> None:
@@ -53,7 +53,7 @@ class Trimmer:
             StorageUnavailable: Redis is away; the next round makes up for it.
         """
         self._since += number
-        if self._since < self._every or not self._settings.trim_keep:
+        if not number or self._since < self._every or not self._settings.trim_keep:
             return
         self._since = 0
         days = self._settings.retention_days
