@@ -271,7 +271,7 @@ class Engine:
             if still:
                 work.renewed_at = before
             elif not task.done():
-                log.warning("lease.lost", event_id=work.event.event_id, lead_id=work.event.lead_id)
+                log.warning("lease.lost", **work.names())
                 task.cancel()
 
     # -- stopping

@@ -109,9 +109,7 @@ class Executor:
 
 
 def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:
-    bound: structlog.typing.FilteringBoundLogger = log.bind(
-        event_id=work.event.event_id, lead_id=work.event.lead_id, attempt=work.attempt
-    )
+    bound: structlog.typing.FilteringBoundLogger = log.bind(**work.names())
     return bound
 
 
@@ -127,5 +125,7 @@ def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, 
         bound.warning("api.throttled", api=error.api, step=step, wait_s=item.delay_s)
     elif isinstance(error, Permanent) and code == "lead_gone":
         bound.warning("lead.gone", step=step)
-    name = "lead.dead_lettered" if outcome and outcome.type == "lead_dead_lettered" else "attempt.failed"
-    bound.warning(name, code=code, step=step, kind=kind, retry_in_s=item.delay_s)
+    if outcome and outcome.type == "lead_dead_lettered":
+        bound.error("lead.dead_lettered", code=code, step=step, kind=kind)
+    else:
+        bound.warning("attempt.failed", code=code, step=step, kind=kind, retry_in_s=item.delay_s)

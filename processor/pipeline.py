@@ -181,7 +181,7 @@ class Pipeline:
         try:
             past = await self.record.of(work)
         except StorageUnavailable as error:
-            log.warning("record.unavailable", event_id=work.event.event_id, error=str(error))
+            log.warning("record.unavailable", **work.names(), error=str(error))
             work.verify = True
             return None
         work.verify = work.verify or past.attempted

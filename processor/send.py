@@ -103,7 +103,7 @@ class Sender:
                 )
         lead = await self._c2s.get_lead(work.event.lead_id)
         found = any(ref in message for message in lead.messages)
-        log.info("send.verified", event_id=work.event.event_id, lead_id=work.event.lead_id, found=found)
+        log.info("send.verified", **work.names(), found=found)
         return found
 
     async def _post(self, work: Work, text: str) -> None:
@@ -117,7 +117,7 @@ class Sender:
         try:
             await self._c2s.create_message(event.lead_id, text)
         except Ambiguous as error:
-            log.warning("send.ambiguous", event_id=event.event_id, lead_id=event.lead_id, code=error.code)
+            log.warning("send.ambiguous", **work.names(), code=error.code)
             raise Ambiguous(
                 str(error), code=error.code, api=error.api, retry_after_s=self._settle_s
             ) from error

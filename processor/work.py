@@ -61,6 +61,10 @@ class Work:
         """Whether it holds one of the few slots for leads of low priority."""
         return is_low(self.entry.event) and not self.superseded_by
 
+    def names(self) -> dict[str, str | int]:
+        """What every log line about this attempt carries."""
+        return {"event_id": self.event.event_id, "lead_id": self.event.lead_id, "attempt": self.attempt}
+
     def now_s(self) -> float:
         """Seconds since the epoch by Redis's clock, without asking it, whatever this machine's clock says.
 

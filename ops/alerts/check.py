@@ -124,7 +124,7 @@ async def _try(channel: Tell, telling: Telling) -> str:
         log.warning("alert.untold", channel=telling.channel, rule=telling.change.alert.rule, fault=str(fault))
         return str(fault)
     except Exception as error:  # noqa: BLE001 -- one channel's bug must not silence the others
-        log.error("alert.untold", channel=telling.channel, kind=type(error).__name__)  # noqa: TRY400 -- no URLs
+        log.error("alert.channel_broken", channel=telling.channel, kind=type(error).__name__)  # noqa: TRY400 -- no URLs
         return type(error).__name__
     return ""
 
