@@ -60,9 +60,9 @@ def _logger(call: ast.Call) -> str:
 
 def _log_calls(tree: ast.AST) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in LEVELS and _logger(node) in LOGGERS:
-                yield node
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if called and _attribute(node).attr in LEVELS and _logger(node) in LOGGERS:
+            yield node
 
 
 def _spreads_names(call: ast.Call) -> bool:
