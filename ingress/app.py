@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
+from aiohttp.typedefs import Handler
 
 from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
@@ -19,8 +21,8 @@ from ingress.limits import Reading, expect_continue
 from ingress.metrics import Metrics, door_metrics
 from ingress.problems import Problems, Refusal
 from ingress.rates import Buckets, source_limit
-from ingress.routes import routes_of
-from ingress.server import QuietRunner
+from ingress.routes import WEBHOOK_PATH, routes_of
+from ingress.server import QuietRunner, Shortcuts
 from ingress.settled import Record
 from ingress.storing import Storage
 from ingress.trigger import Trigger
@@ -61,14 +63,17 @@ class Deps:
     forwarder: Forwarder | None
 
 
-def build_app(deps: Deps) -> web.Application:
-    """The application: routes and middlewares."""
+def build_app(deps: Deps) -> tuple[web.Application, Shortcuts]:
+    """The application: routes and middlewares; and the way around its router for the busiest address."""
     most = deps.settings.max_body_bytes
     problems = Problems(deps.metrics.refusals)
     middlewares = [problems.middleware()]
     if deps.settings.source_rate_limit:
         middlewares.append(source_limit(deps.settings.source_rate_limit, deps.settings.source_header))
     app = web.Application(middlewares=middlewares, client_max_size=most)
+    busiest: Handler = deps.door.signed
+    for middleware in reversed(middlewares):
+        busiest = partial(middleware, handler=busiest)
 
     async def expect(request: web.Request) -> web.Response | None:
         # Runs before, and so outside, the middleware.
@@ -83,7 +88,7 @@ def build_app(deps: Deps) -> web.Application:
             app.router.add_get(route.path, route.handler)  # and HEAD, which monitors like
         else:
             app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
-    return app
+    return app, {("POST", WEBHOOK_PATH): busiest}
 
 
 @asynccontextmanager
@@ -185,7 +190,7 @@ async def running(
         background = [asyncio.create_task(deps.storage.run())]
         if deps.forwarder is not None:
             background.append(asyncio.create_task(deps.forwarder.run()))
-        runner = QuietRunner(build_app(deps), settings)
+        runner = QuietRunner(*build_app(deps), settings)
         try:
             await runner.setup()
             site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)

@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -63,7 +63,7 @@ def with_copy(
         forward = Forward(forward_id, text, codec.seal(forward_id, _FIELD, raw.decode()))
     else:
         forward = Forward(first.event.event_id, text)
-    return [replace(first, forward=forward), *items[1:]]
+    return [first._replace(forward=forward), *items[1:]]
 
 
 @dataclass(slots=True)

@@ -55,16 +55,20 @@ class Reading:
         check_head(request, self.most_bytes)
         try:
             if request.content.is_eof():
-                return await request.read()
+                return self._at_once(request)
             async with asyncio.timeout(self.timeout_s):
                 return await self._slowly(request)
         except TimeoutError:
             detail = f"The body did not come within {self.timeout_s:g} seconds."
             raise Refusal(408, "body_timeout", detail, close=True) from None
-        except web.HTTPRequestEntityTooLarge:
-            raise _too_large(self.most_bytes) from None
         except RequestPayloadError:
             raise Refusal(400, "body_unreadable", "The body's framing is broken.", close=True) from None
+
+    def _at_once(self, request: web.Request) -> bytes:
+        body = request.content.read_nowait()
+        if len(body) > self.most_bytes:
+            raise _too_large(self.most_bytes)
+        return body
 
     async def _slowly(self, request: web.Request) -> bytes:
         body = bytearray()

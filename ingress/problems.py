@@ -171,5 +171,7 @@ class Problems:
 
 def _route(request: web.Request) -> str:
     """The route's pattern; never the path, which may hold a token."""
+    if request._match_info is None:  # noqa: SLF001 -- it took a shortcut: its path is the route's own
+        return request.raw_path
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else ""

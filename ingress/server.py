@@ -1,9 +1,12 @@
 """aiohttp's server with its edges filed off: quiet, bounded, echoing nothing it could not parse."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import EXPECT
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
@@ -11,6 +14,10 @@ from ingress.problems import CONTENT_TYPE, OVERLOAD_RETRY_S, document, of_status
 from ops.settings import Settings
 
 log = structlog.get_logger()
+
+# Handlers, middlewares and all, by method and path.
+Shortcuts = Mapping[tuple[str, str], Handler]
+Serve = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 _LINGERING_S = 1.0
 _GRACE_S = 1.0
@@ -100,7 +107,7 @@ class QuietServer(web.Server):
 class QuietRunner(web.AppRunner):
     """Runs an application behind a `QuietServer`."""
 
-    def __init__(self, app: web.Application, settings: Settings) -> None:
+    def __init__(self, app: web.Application, shortcuts: Shortcuts, settings: Settings) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -112,11 +119,12 @@ class QuietRunner(web.AppRunner):
             shutdown_timeout=settings.shutdown_deadline_secs,
         )
         self._most_connections = settings.max_connections
+        self._shortcuts = shortcuts
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         server = QuietServer(
-            plain.request_handler,
+            _shortened(plain.request_handler, self._shortcuts),
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,
             loop=plain._loop,  # noqa: SLF001 -- the runner builds its server with no other hook
@@ -124,6 +132,21 @@ class QuietRunner(web.AppRunner):
         )
         server.most_connections = self._most_connections
         return server
+
+
+def _shortened(handle: Serve, shortcuts: Shortcuts) -> Serve:
+    """Past aiohttp's router where nothing is to be routed: it costs a webhook a tenth of its time.
+
+    Only for the plain path, without a query or an ``Expect``; all else goes the usual way.
+    """
+
+    def choose(request: BaseRequest) -> Awaitable[web.StreamResponse]:
+        handler = shortcuts.get((request.method, request.raw_path))
+        if handler is None or EXPECT in request.headers or not isinstance(request, web.Request):
+            return handle(request)
+        return handler(request)
+
+    return choose
 
 
 def _full() -> bytes:

@@ -10,8 +10,7 @@ While the spool holds nothing, nothing is probed. While it does, each try to dra
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -37,8 +36,7 @@ class Overloaded(StorageUnavailable):
     """As many webhooks are being stored at once as memory is meant to hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """Where a webhook is now.
 
     Attributes:

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 
@@ -31,8 +31,7 @@ STANDARD_SIGNATURE = "webhook-signature"
 Kind = Literal["signature", "standard", "token", "unsigned"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """What vouches for a webhook.
 
     Attributes:

@@ -26,6 +26,7 @@ from schema.calls import Appending
 from schema.codec import PayloadCodec
 from schema.errors import BodyError, StorageUnavailable
 from schema.events import WebhookAccepted
+from schema.identity import event_id_of
 from schema.webhook import Body, Delivery, parse_body
 
 log = structlog.get_logger()
@@ -82,7 +83,8 @@ class WebhookDoor:
         self, request: web.Request, raw: bytes, verified: Verified, started: float
     ) -> web.Response:
         now = self.now()
-        body = self._parse(raw, request.query.get("action"), verified)
+        action = request.query.get("action") if "?" in request.raw_path else None
+        body = self._parse(raw, action, verified)
         self._check_time(verified, body, now)
         if verified.previous:
             self.metrics.previous_secret.labels(verified.by).inc()
@@ -133,7 +135,8 @@ class WebhookDoor:
         return limited
 
     def _appending(self, delivery: Delivery, now: datetime, trace: str) -> Appending:
-        key, event_id = delivery.dedup_key, delivery.event_id
+        key = delivery.dedup_key
+        event_id = event_id_of(key)
         event = WebhookAccepted(
             event_id=event_id,
             lead_id=delivery.lead_id,

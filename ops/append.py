@@ -72,6 +72,8 @@ class Appender:
             items: the webhooks.
             again: these very deliveries may have been appended before, without a reply.
         """
+        if self._partitions == 1 and len(items) <= _MOST_PER_CALL:
+            return await self._flush(items, again=again) if items else []
         by_partition: dict[int, list[int]] = defaultdict(list)
         for n, item in enumerate(items):
             by_partition[partition_of(item.event.lead_id, self._partitions)].append(n)

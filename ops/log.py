@@ -100,6 +100,6 @@ def _as_json(
         **process,
         **event,
         "level": method,
-        "timestamp": datetime.now(UTC).isoformat(),
+        "timestamp": datetime.now(UTC),
     }
     return orjson.dumps(line, default=str)

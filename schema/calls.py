@@ -6,7 +6,7 @@ takes a batch; a single step is a batch of one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from schema.budget import Priority, priority_of
 from schema.events import (
@@ -23,8 +23,7 @@ from schema.scripts import ScriptCall, script
 from schema.times import to_text
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """A copy of a request, to be passed on.
 
     Attributes:
@@ -38,8 +37,7 @@ class Forward:
     body: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Appending:
+class Appending(NamedTuple):
     """One webhook on its way into the stream.
 
     Attributes:
@@ -53,8 +51,7 @@ class Appending:
     forward: Forward | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """What became of it.
 
     Attributes:

@@ -7,9 +7,8 @@ is kept byte for byte.
 import json
 import math
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -27,8 +26,7 @@ _UPDATED_AT_KEYS = ("updated_at", "timestamp")
 _TIME_MALFORMED = ("timestamp_malformed", "the body's timestamp is not a time")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One webhook of a request body.
 
     Attributes:
@@ -54,8 +52,7 @@ class Delivery:
         return event_id_of(self.dedup_key)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A request body taken apart.
 
     Attributes:

@@ -101,7 +101,7 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(redis_url:
     """The document is made of the routes; a route that is added past it is found here."""
     settings = door_settings(redis_url)
     async with open_deps(settings, lambda: None) as deps:
-        app = build_app(deps)
+        app, _ = build_app(deps)
         served = {
             (route.method, route.resource.canonical)
             for route in app.router.routes()
