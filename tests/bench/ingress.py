@@ -1,12 +1,13 @@
 """The door beside a bare aiohttp handler, interleaved; everything on, as configured by default."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
 
 from bench.figures import ratios, spread
 from bench.http_load import Loaded, load, post
-from bench.rig import NO_POSTGRES, SECRET, answers, body, python, redis_server, rss_mb
+from bench.rig import NO_POSTGRES, SECRET, answers, body, cpu_s, python, redis_server, rss_mb
 from ops.dev.ports import free_port
 from ops.sign import sign
 
@@ -26,12 +27,16 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
             "PORT": str(ours),
             "LOG_FORMAT": "json",
         }
-        with python("-m", "ingress", **env) as door, python("-m", "bench.bare_door", str(bare)):
+        with (
+            python("-m", "ingress", **env) as door,
+            python("-m", "bench.bare_door", str(bare)) as bare_door,
+        ):
             answers(ours)
             answers(bare)
             found: dict[str, object] = {}
             for size in SIZES:
-                found |= await _compared(server.url, (ours, bare), size, rounds, count)
+                pairs = ((ours, door.pid), (bare, bare_door.pid))
+                found |= await _compared(server.url, pairs, size, rounds, count)
             lone = await load(ours, _requests("lone", 1000, 200), connections=1)
             floor = await load(bare, _requests("lone-bare", 1000, 200), connections=1)
             found["lone request p50 ms, ours"] = round(lone.p50_ms, 3)
@@ -41,25 +46,34 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
 
 
 async def _compared(
-    url: str, ports: tuple[int, int], size: int, rounds: int, count: int
+    url: str, doors: Sequence[tuple[int, int]], size: int, rounds: int, count: int
 ) -> dict[str, object]:
-    ours, bare = ports
+    (ours, pid), (bare, bare_pid) = doors
     for name, port in (("warm", ours), ("warm-bare", bare)):
         await load(port, _requests(f"{name}-{size}", 1000, size))
     client = redis.Redis.from_url(url)
     door: list[Loaded] = []
     floor: list[Loaded] = []
+    spent: list[float] = []
+    floor_spent: list[float] = []
     before = _appends(client)
     for turn in range(rounds):
+        begun = cpu_s(pid), cpu_s(bare_pid)
         door.append(await load(ours, _requests(f"ours-{size}-{turn}", count, size)))
         floor.append(await load(bare, _requests(f"bare-{size}-{turn}", count, size)))
+        spent.append((cpu_s(pid) - begun[0]) / count * 1e6)
+        floor_spent.append((cpu_s(bare_pid) - begun[1]) / count * 1e6)
     calls = _appends(client) - before
+    client.flushall()  # the next size finds the same small Redis
     client.close()
     at = f"{size} B"
     return {
         f"{at}: ours per second": spread([x.per_second for x in door], 0),
         f"{at}: bare per second": spread([x.per_second for x in floor], 0),
         f"{at}: ratio": ratios([x.per_second for x in door], [x.per_second for x in floor]),
+        f"{at}: CPU µs per request, ours": spread(spent, 1),
+        f"{at}: CPU µs per request, bare": spread(floor_spent, 1),
+        f"{at}: CPU ratio (of no other process's doing)": ratios(floor_spent, spent),
         f"{at}: p99 ratio": ratios([x.p99_ms for x in door], [x.p99_ms for x in floor]),
         f"{at}: append calls per webhook": round(calls / (rounds * count), 3),
     }

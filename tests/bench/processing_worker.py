@@ -76,7 +76,7 @@ async def ours(count: int, url: str, concurrency: int, wait_s: float) -> float:
     async def lost(entry_ids) -> None:
         raise AssertionError(entry_ids)
 
-    engine = Engine(store, executor, commands, settings, lost)
+    engine = Engine(store, executor, commands, settings, on_lost=lost, regroup=store.ensure_group)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     begun = time.perf_counter()
     await engine.run(stop)
