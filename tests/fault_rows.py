@@ -31,7 +31,8 @@ RAW = "acceptance/test_door_raw.py"
 VECTORS = "unit/test_signature_vectors.py"
 ENGINE = "integration/test_engine.py"
 FAULTS = "integration/test_engine_faults.py"
-OUTSIDE = "integration/test_outside_clients.py"
+SENDING = "integration/test_outside_sending.py"
+ANSWERS = "integration/test_outside_answers.py"
 PROTOCOL = "contract/test_protocol.py"
 
 ROWS: dict[int, Row] = {
@@ -235,7 +236,7 @@ ROWS: dict[int, Row] = {
             f"{FAULTS}::test_throttling_and_doubt_are_said",
             f"{ENGINE}::test_an_ambiguous_send_is_verified_before_it_is_repeated",
             f"{ENGINE}::test_throttling_spends_no_attempt",
-            f"{OUTSIDE}::test_an_answer_that_is_lost_is_ambiguous_for_the_message_and_retryable_for_reads",
+            f"{SENDING}::test_an_answer_that_is_lost_is_ambiguous_for_the_message_and_retryable_for_reads",
         ),
     ),
     30: Row(
@@ -243,7 +244,7 @@ ROWS: dict[int, Row] = {
         ("c2s.unauthorized",),
         (
             f"{FAULTS}::test_a_revoked_token_waits_for_the_operator",
-            f"{OUTSIDE}::test_a_refused_account_waits_for_the_operator",
+            f"{ANSWERS}::test_a_refused_account_waits_for_the_operator",
         ),
     ),
     31: Row(
@@ -266,8 +267,8 @@ ROWS: dict[int, Row] = {
         "Work API answers nonsense",
         ("enrichment.malformed",),
         (
-            f"{OUTSIDE}::test_enrichment_that_makes_no_sense_is_no_data",
-            f"{OUTSIDE}::test_an_oversized_answer_is_hung_up_on",
+            f"{ANSWERS}::test_enrichment_that_makes_no_sense_is_no_data",
+            f"{ANSWERS}::test_an_oversized_answer_is_hung_up_on",
         ),
     ),
     34: Row(
