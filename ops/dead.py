@@ -65,14 +65,18 @@ class DeadLetters:
         self._client = client
         self._settings = settings
 
-    async def found(self, wanted: Filter) -> AsyncIterator[DeadLetter]:
+    async def found(self, wanted: Filter, after: tuple[int, str] = (0, "")) -> AsyncIterator[DeadLetter]:
         """The letters a filter takes, oldest first.
+
+        Args:
+            wanted: the filter.
+            after: partition and id of a letter: only those behind it.
 
         Raises:
             StorageUnavailable: Redis is away.
         """
-        for partition in range(self._settings.stream_partitions):
-            start = "-"
+        for partition in range(after[0], self._settings.stream_partitions):
+            start = f"({after[1]}" if after[1] and partition == after[0] else "-"
             while True:
                 with translated("listing dead letters"):
                     rows: Any = await self._client.xrange(Keys(partition).dead, start, "+", count=_PAGE)

@@ -36,13 +36,18 @@ class Unmigrated(LeadstreamError):  # noqa: N818 -- a state of the world
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events to list; None lets everything pass. ``since`` is compared with ``received_at``."""
+    """Which events to list; None lets everything pass. ``since`` is compared with ``received_at``.
+
+    Attributes:
+        before: time of receipt and id of an event: only those that come after it in the list.
+    """
 
     lead_id: str | None = None
     status: str | None = None
     action: str | None = None
     since: datetime | None = None
     limit: int = 20
+    before: tuple[datetime, UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,14 @@ async def list_events(settings: Settings, which: Filter) -> list[Row]:
         Unmigrated: there is no record.
     """
     async with _record(settings) as connection:
-        rows = await connection.fetch(
-            query("events_list"), which.lead_id, which.status, which.action, which.since, which.limit
-        )
-    return [dict(row) for row in rows]
+        return await select_events(connection, which)
+
+
+async def select_events(connection: asyncpg.Connection, which: Filter) -> list[Row]:
+    """The same over a connection that is open already."""
+    at, event_id = which.before or (None, None)
+    args = (which.lead_id, which.status, which.action, which.since, which.limit, at, event_id)
+    return [dict(row) for row in await connection.fetch(query("events_list"), *args)]
 
 
 async def read_stories(settings: Settings, name: str) -> Stories:

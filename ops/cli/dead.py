@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ops.cli.events import since_of
+from ops.ages import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
 from ops.cli.story import opened
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from ops.cli.events import since_of
+from ops.ages import since_of
 from ops.cli.system import environment, settings_of
 from schema.errors import SettingsError
 from schema.times import to_text

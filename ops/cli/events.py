@@ -1,14 +1,14 @@
 """`c2s events`: list them, tell one's story, follow them live."""
 
 import asyncio
-import re
 import signal
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
+from ops.ages import since_of
 from ops.cli.actions import ACTIONS, Action
 from ops.cli.output import (
     PROBLEM,
@@ -23,35 +23,14 @@ from ops.cli.output import (
 )
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.settings import Settings
-from schema.errors import SettingsError
-from schema.times import parse
 
 events = typer.Typer(no_args_is_help=True, help="List events, tell one's story, follow them live.")
 
 Status = Literal["received", "processing", "success", "failed"]
-_AGE = re.compile(r"(\d{1,5})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LIST_COLUMNS = (
     "received_at", "lead_id", "hook_action", "status", "result", "seconds", "retry_count", "duplicate_count",
     "event_id", "error_message",
 )  # fmt: skip
-
-
-def since_of(text: str, now: datetime) -> datetime | None:
-    """A moment from ``30m``, ``2h``, ``7d`` or a time; None for an empty text.
-
-    Raises:
-        SettingsError: neither an age nor a time.
-    """
-    if not text:
-        return None
-    age = _AGE.fullmatch(text)
-    if age:
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-    try:
-        return parse(text)
-    except ValueError:
-        raise SettingsError(f"--since: {text!r} is neither an age (30m, 2h, 7d) nor a time") from None
 
 
 @events.command(

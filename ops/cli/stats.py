@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ops.ages import since_of
 from ops.cli.charts import bar, sparkline
-from ops.cli.events import since_of
 from ops.cli.output import STYLES, cell, console, print_json, print_json_line
 from ops.settings import Settings
 from ops.statistics import Row, Statistics, read_statistics, record

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.cli.events import since_of
+from ops.ages import since_of
 from schema.errors import SettingsError
 
 C2S = Path(sys.executable).with_name("c2s")
