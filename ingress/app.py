@@ -15,10 +15,12 @@ import structlog
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from aiohttp.typedefs import Handler
 
+from ingress.admin import Admin
 from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
 from ingress.limits import Reading, expect_continue
 from ingress.metrics import Metrics, door_metrics
+from ingress.operator import OperatorApi
 from ingress.problems import Problems, Refusal
 from ingress.rates import Buckets, source_limit
 from ingress.routes import WEBHOOK_PATH, routes_of
@@ -30,9 +32,11 @@ from ingress.verify import verifier_of
 from ingress.waiting import BLOCK_S, Outcomes, OutcomeTail
 from ingress.webhook import WebhookDoor
 from ops.append import Appender
+from ops.audit import Audit
 from ops.durable import durability_of
 from ops.forwards import Forwards
 from ops.metrics import new_registry
+from ops.operating import Operating
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
 from ops.rotation import PreviousSecret
@@ -46,6 +50,7 @@ from schema.keys import Keys
 log = structlog.get_logger()
 
 _POOL_MAX = 4
+_OPERATOR_POOL_MAX = 2
 _BACKLOG = 1024
 
 
@@ -61,6 +66,7 @@ class Deps:
     storage: Storage
     outcomes: Outcomes
     forwarder: Forwarder | None
+    operator: OperatorApi
 
 
 def build_app(deps: Deps) -> tuple[web.Application, Shortcuts]:
@@ -83,7 +89,7 @@ def build_app(deps: Deps) -> tuple[web.Application, Shortcuts]:
             return problems.refuse(request, refusal)
         return None
 
-    for route in routes_of(deps.door, deps.trigger, deps.health):
+    for route in routes_of(deps.door, deps.trigger, deps.health, deps.operator):
         if route.method == "GET" and not route.takes_body:
             app.router.add_get(route.path, route.handler)  # and HEAD, which monitors like
         else:
@@ -150,6 +156,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             storage=storage,
             outcomes=outcomes,
             forwarder=forwarder,
+            operator=await _operator(stack, settings, commands, codec),
         )
 
 
@@ -165,6 +172,21 @@ async def _forwarder(
     session = ClientSession(timeout=timeout, auto_decompress=False, cookie_jar=DummyCookieJar())
     await stack.enter_async_context(session)
     return Forwarder(settings, reader, store, session, codec, metrics, time.monotonic)
+
+
+async def _operator(
+    stack: AsyncExitStack, settings: Settings, commands: Client, codec: PayloadCodec
+) -> OperatorApi:
+    """The operator's side, with a pool of its own: what operators ask must not hold up the spool."""
+    pool = await create_pool(
+        settings,
+        min_size=0,
+        max_size=_OPERATOR_POOL_MAX,
+        application_name=f"c2s-operator-{settings.instance}",
+    )
+    stack.push_async_callback(pool.close)
+    operating = Operating(settings, pool, commands, codec, Audit(pool))
+    return OperatorApi(settings, Admin(settings), _reading(settings), operating)
 
 
 def _reading(settings: Settings) -> Reading:

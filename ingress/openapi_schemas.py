@@ -5,6 +5,8 @@ Of a webhook's body only what is enforced is said: everything else is kept as it
 
 from typing import Any
 
+from ingress.openapi_operator_schemas import OPERATOR_SCHEMAS
+
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 _EVENT_ID = {"$ref": "#/components/schemas/EventId"}
@@ -139,9 +141,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
         "required": ["type", "title", "status", "code", "detail"],
     },
+    **OPERATOR_SCHEMAS,
 }
 
 SECURITY: dict[str, dict[str, Any]] = {
+    "admin_bearer": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN."},
     "signature": {
         "type": "apiKey",
         "in": "header",

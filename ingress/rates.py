@@ -73,6 +73,12 @@ class Buckets:
         self._young[key] = full_at + self._interval_ns
         return 0
 
+    def blocked(self, key: str) -> int:
+        """Whole seconds until there is a token; 0 where there is one. None is taken."""
+        full_at = self._young.get(key) or self._old.get(key, 0)
+        wait_ns = full_at - self.clock() - self._slack_ns
+        return ceil(wait_ns / _SECOND_NS) if wait_ns > 0 else 0
+
 
 def rate_limited(wait_s: int, what: str, event: str = "webhook.rate_limited") -> Refusal:
     """429 with ``Retry-After``."""

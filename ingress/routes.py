@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from ingress import openapi_door as says
+from ingress import openapi_operator as operator_says
 from ingress.answers import STATUS_PATH
 from ingress.docs import Docs
 from ingress.health import Health
 from ingress.openapi import Route, document
+from ingress.operator import OperatorApi
 from ingress.trigger import Trigger
 from ingress.webhook import WebhookDoor
 
@@ -14,7 +16,7 @@ WEBHOOK_PATH = "/api/v1/webhook/leads"
 TRIGGER_PATH = "/api/v1/leads/process"
 
 
-def routes_of(door: WebhookDoor, trigger: Trigger, health: Health) -> Sequence[Route]:
+def routes_of(door: WebhookDoor, trigger: Trigger, health: Health, operator: OperatorApi) -> Sequence[Route]:
     """All routes, the document's own among them."""
     routes = [
         Route("POST", WEBHOOK_PATH, door.signed, says.SIGNED, takes_body=True),
@@ -26,9 +28,28 @@ def routes_of(door: WebhookDoor, trigger: Trigger, health: Health) -> Sequence[R
         Route("GET", "/ready", health.ready, says.READY),
         Route("GET", "/metrics", health.metrics, says.METRICS),
     ]
+    routes += _operator_routes(operator)
     docs = Docs(lambda: document(routes))
     routes += [
         Route("GET", "/openapi.json", docs.openapi, says.OPENAPI),
         Route("GET", "/docs", docs.page, says.DOCS),
     ]
     return routes
+
+
+def _operator_routes(operator: OperatorApi) -> Sequence[Route]:
+    return [
+        Route("GET", "/api/v1/events", operator.events, operator_says.EVENTS),
+        Route("GET", "/api/v1/events/{event_id}", operator.event, operator_says.EVENT),
+        Route(
+            "POST",
+            "/api/v1/events/{event_id}/payload",
+            operator.payload,
+            operator_says.PAYLOAD,
+            takes_body=True,
+        ),
+        Route("GET", "/api/v1/dead", operator.dead, operator_says.DEAD),
+        Route("POST", "/api/v1/discard", operator.discard, operator_says.DISCARD, takes_body=True),
+        Route("POST", "/api/v1/replay", operator.replay, operator_says.REPLAY, takes_body=True),
+        Route("GET", "/api/v1/stats", operator.stats, operator_says.STATS),
+    ]

@@ -85,7 +85,7 @@ async def list_events(settings: Settings, which: Filter) -> list[Row]:
         return await select_events(connection, which)
 
 
-async def select_events(connection: asyncpg.Connection, which: Filter) -> list[Row]:
+async def select_events(connection: asyncpg.Connection | asyncpg.Pool, which: Filter) -> list[Row]:
     """The same over a connection that is open already."""
     at, event_id = which.before or (None, None)
     args = (which.lead_id, which.status, which.action, which.since, which.limit, at, event_id)

@@ -62,7 +62,7 @@ async def record(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         await connection.close(timeout=5)
 
 
-async def read_statistics(connection: asyncpg.Connection, since: datetime) -> Statistics:
+async def read_statistics(connection: asyncpg.Connection | asyncpg.Pool, since: datetime) -> Statistics:
     """Every answer, for what was received since ``since``; the lists' first hundred rows."""
     found: dict[str, list[Row]] = {}
     for name in _PLAN:

@@ -1,4 +1,4 @@
-"""Loaded by schemathesis: shows the trigger's key, and signs the webhooks that it makes up."""
+"""Loaded by schemathesis: shows the keys, and signs the webhooks that it makes up."""
 
 import hashlib
 import hmac
@@ -25,5 +25,12 @@ class Key(requests.auth.AuthBase):
         return request
 
 
+class Operator(requests.auth.AuthBase):
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {os.environ['DOOR_ADMIN']}"
+        return request
+
+
+schemathesis.auth.set_from_requests(Operator()).apply_to(tag="operator")
 schemathesis.auth.set_from_requests(Signer()).apply_to(path="/api/v1/webhook/leads")
 schemathesis.auth.set_from_requests(Key()).apply_to(tag="trigger")

@@ -9,12 +9,12 @@ import typer
 
 from ops.ages import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
-from ops.cli.story import opened
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dead import DeadLetter, DeadLetters, Filter
 from ops.redis import command_client
 from ops.seal import codec_of
 from ops.settings import Settings
+from ops.telling import opened
 from schema.identity import is_lead_id
 
 dead = typer.Typer(no_args_is_help=True, help="Events that were given up: look, replay, discard.")

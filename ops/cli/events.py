@@ -84,12 +84,13 @@ def show_command(
     from ops.cli import story  # noqa: PLC0415 -- brings asyncpg along
     from ops.inspect import read_stories  # noqa: PLC0415
     from ops.seal import codec_of  # noqa: PLC0415
+    from ops.telling import as_json as told  # noqa: PLC0415
 
     settings = settings_of(data_dir)
     codec = codec_of(settings)
     stories = asyncio.run(read_stories(settings, name))
     if as_json:
-        print_json(story.as_json(stories, codec, payload=payload))
+        print_json(told(stories, codec, payload=payload))
     else:
         story.show(stories, codec, console())
     if not stories.stories:

@@ -1,19 +1,15 @@
 """How `c2s events show` tells a story."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ops.cli.output import STYLES, cell, printable, shown
 from ops.inspect import Stories, Story
-from ops.unprojected import Fact
+from ops.telling import message_of, was_sent
 from ops.words import details_of, status_of, words_of
 from schema.codec import PayloadCodec
-from schema.errors import CodecError
-from schema.events import LeadProcessed, WebhookAccepted, encode
-from schema.times import to_text
+from schema.events import WebhookAccepted
 
 
 def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
@@ -27,53 +23,13 @@ def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
             out.print(Text(f"finished steps so far: {', '.join(story.steps)}"))
         message = message_of(story, codec)
         if message:
-            title = "message on the lead:" if _was_sent(story) else "message prepared, not sent (DRY_RUN):"
+            title = "message on the lead:" if was_sent(story) else "message prepared, not sent (DRY_RUN):"
             out.print(Text(f"\n{title}", "bold"))
             out.print(
                 Text("\n".join(f"  {line}" for line in printable(message).splitlines())), soft_wrap=True
             )
     for note in stories.notes:
         out.print(Text(f"note: {note}", "yellow"))
-
-
-def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str, Any]:
-    """The same for machines; payloads (personal data) only if asked for."""
-    return {
-        "events": [
-            {
-                "event_id": story.event_id,
-                "row": story.row,
-                "facts": [_fact(fact, codec if payload else None) for fact in story.facts],
-                "steps": list(story.steps),
-                "message": message_of(story, codec) or None,
-            }
-            for story in stories.stories
-        ],
-        "notes": stories.notes,
-    }
-
-
-def message_of(story: Story, codec: PayloadCodec) -> str:
-    """The last message sent or prepared; empty if there was none."""
-    for fact in reversed(story.facts):
-        if isinstance(fact.event, LeadProcessed) and fact.event.message:
-            return opened(codec, story.event_id, "message", fact.event.message)
-    return ""
-
-
-def opened(codec: PayloadCodec, event_id: str, field: str, stored: str) -> str:
-    """The clear text, or in brackets why there is none: the rest of a story is worth telling without it."""
-    try:
-        return codec.open(event_id, field, stored)
-    except CodecError as error:
-        return f"[{error}]"
-
-
-def _was_sent(story: Story) -> bool:
-    ends = [
-        fact.event for fact in story.facts if isinstance(fact.event, LeadProcessed) and fact.event.message
-    ]
-    return ends[-1].result != "dry_run"
 
 
 def _head(story: Story, out: Console) -> None:
@@ -117,14 +73,3 @@ def _timeline(story: Story) -> Table:
         table.caption = "* in Redis only, not recorded yet"
         table.caption_justify = "left"
     return table
-
-
-def _fact(fact: Fact, codec: PayloadCodec | None) -> dict[str, Any]:
-    flat = {"type": fact.event.type} | encode(fact.event)
-    if isinstance(fact.event, WebhookAccepted):
-        flat["at"] = to_text(fact.event.received_at)
-    for name in ("payload", "message", "enrichment"):
-        stored = flat.pop(name, "")
-        if codec is not None and stored:
-            flat[name] = opened(codec, fact.event.event_id, name, stored)
-    return {"stream": fact.stream, "entry_id": fact.entry_id, "recorded": fact.recorded, **flat}

@@ -16,7 +16,8 @@ class Door(BaseSettings):
     c2s_webhook_timeout_secs: int = Field(300, ge=1, description="how far a webhook's timestamp may be off")
     allow_unsigned: bool = Field(default=False, description="accept webhooks that nothing vouches for")
     admin_token: SecretStr = Field(
-        NO_SECRET, description="bearer token of the operator API (kept for it; not served yet)"
+        NO_SECRET,
+        description="token of the operator API (bearer) and of the console's login; empty = neither is there",
     )
     max_body_bytes: int = Field(262_144, ge=1024, description="largest webhook body")
     read_timeout_secs: float = Field(10.0, gt=0, description="longest wait for a request body")

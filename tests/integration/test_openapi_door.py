@@ -8,13 +8,15 @@ from typing import Any
 
 import asyncpg
 import redis.asyncio as redis
-from support_ingress import OUTCOMES, SECRET, STREAM, TOKEN, door_settings, open_door
+from support_ingress import OUTCOMES, SECRET, STREAM, TOKEN, door_settings, lead, open_door
+from support_operator import ADMIN_TOKEN, operated_settings, record
 
 from ingress.app import build_app, open_deps
 from ops.migrate import migrate
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
 from schema.events import LeadProcessed, decode, encode, text_fields
+from schema.identity import event_id_of
 
 TESTS = Path(__file__).parents[1]
 MOST_S = 120
@@ -31,6 +33,15 @@ parameters = {{ "path.token" = "{TOKEN}" }}
 include-tag = "webhooks"
 checks.negative_data_rejection.enabled = false
 checks.positive_data_acceptance.enabled = false
+
+# An event that there is.
+[[operations]]
+include-operation-id = "tellEvent"
+parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
+
+[[operations]]
+include-operation-id = "revealPayload"
+parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
 """
 
 
@@ -67,10 +78,14 @@ async def test_schemathesis_finds_nothing(redis_url: str, database_url: str, tmp
     environ = os.environ | {
         "DOOR_SECRET": SECRET,
         "DOOR_KEY": "trigger-key",
+        "DOOR_ADMIN": ADMIN_TOKEN,
         "SCHEMATHESIS_HOOKS": "openapi_hooks",
     }
     environ |= {"PYTHONPATH": str(TESTS), "NO_COLOR": "1"}
-    settings = door_settings(redis_url, database_url, LEAD_RATE_LIMIT="0")
+    settings = operated_settings(redis_url, database_url, LEAD_RATE_LIMIT="0")
+    async with open_door(settings) as door:
+        await door.post(lead())
+        await record(redis_url, database_url)
     async with open_door(settings) as door, asyncio.TaskGroup() as group:
         others = [
             group.create_task(finish_everything(redis_url)),
