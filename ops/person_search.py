@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from ops.inspect import Row
+from ops.persons import Persons
 from ops.postgres import translated
 from ops.queries import query
 from schema.codec import PayloadCodec
@@ -38,7 +39,7 @@ async def find_events(pool: asyncpg.Pool, codec: PayloadCodec, wanted: str, limi
     """
     found: list[Any] = []
     with translated("looking for a person's events"):
-        leads = await _leads_by_cpf(pool, wanted)
+        leads = await _leads_by_cpf(pool, codec, wanted)
         async with pool.acquire() as connection, connection.transaction(readonly=True):
             rows = connection.cursor(query("payloads_latest"), LOOKED_THROUGH, prefetch=_PAGE)
             async for row in rows:
@@ -68,11 +69,16 @@ def _national(text: str) -> str:
     return digits.removeprefix(_COUNTRY) if len(digits) >= _WITH_COUNTRY else digits
 
 
-async def _leads_by_cpf(pool: asyncpg.Pool, wanted: str) -> frozenset[str]:
+async def _leads_by_cpf(pool: asyncpg.Pool, codec: PayloadCodec, wanted: str) -> frozenset[str]:
     digits = re.sub(r"\D", "", wanted)
     if "@" in wanted or len(digits) != _CPF_DIGITS:
         return frozenset()
-    return frozenset(row["lead_id"] for row in await pool.fetch(_BY_CPF, digits))
+    async with pool.acquire() as connection:
+        try:
+            name = await Persons(codec).hashed(connection, "cpf", digits)
+        except CodecError:  # nothing is sealed here, or not with the keys at hand
+            name = digits
+        return frozenset(row["lead_id"] for row in await connection.fetch(_BY_CPF, name))
 
 
 def _is_of(codec: PayloadCodec, row: asyncpg.Record, wanted: str) -> bool:

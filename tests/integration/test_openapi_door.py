@@ -36,6 +36,10 @@ checks.positive_data_acceptance.enabled = false
 
 # An event that there is.
 [[operations]]
+include-operation-id = "leadStatus"
+parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
+
+[[operations]]
 include-operation-id = "tellEvent"
 parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
 
