@@ -37,7 +37,7 @@ async def test_without_the_token_nothing_is_told(door: Door) -> None:
     wrong = {"Authorization": "Bearer wrong"}
     assert (await door.ask("GET", PATHS[0], headers=wrong)).code == "admin_token_invalid"
     assert (await door.ask("GET", PATHS[0], headers={"Authorization": "Basic x"})).status == 401
-    odd = {"Authorization": "Bearer caf\u00e9"}
+    odd = {"Authorization": "Bearer \u00e9\u00e8"}
     assert (await door.ask("POST", "/api/v1/replay", json={}, headers=odd)).status == 401
 
 
