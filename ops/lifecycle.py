@@ -16,7 +16,6 @@ from typing import Any
 import setproctitle
 import structlog
 import uvloop
-from prometheus_client import start_http_server
 
 from ops.log import setup_logs
 from ops.settings import Role, Settings, load_settings
@@ -74,9 +73,6 @@ def run_service(role: Role, service: Service) -> int:
         return EXIT_WRONG_SETTINGS
     setproctitle.setproctitle(f"c2s-{role} {settings.instance}")
     setup_logs(settings.log_level, settings.log_format, service=role, instance=settings.instance)
-
-    if settings.metrics_port and role in ("processor", "projector"):
-        start_http_server(settings.metrics_port)  # the ingress serves its own
 
     async def main() -> None:
         async with stop_on_signals() as stop:

@@ -23,8 +23,10 @@ from ops.redis import Client
 from ops.settings import Settings
 from ops.together import end_all, until
 from processor.executor import Executor
+from processor.meters import Meters
 from processor.persistence import persistently
 from processor.slots import Slots
+from processor.starting import begun
 from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
@@ -57,6 +59,7 @@ class Engine:
         on_lost: Lost,
         regroup: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.monotonic,
+        meters: Meters | None = None,
     ) -> None:
         """Set up; nothing is read yet.
 
@@ -68,7 +71,9 @@ class Engine:
             on_lost: is told the ids of pending entries that are no longer in the stream.
             regroup: makes stream and group where they are gone, and says whether they were.
             clock: monotonic seconds.
+            meters: what counts; by default nobody reads it.
         """
+        self._meters = meters or Meters()
         self._store = store
         self._executor = executor
         self._commands = commands
@@ -195,34 +200,7 @@ class Engine:
     # -- executing
 
     def _start(self, entry: Entry, entered: Entered, before: float) -> None:
-        assert entered.lease is not None  # noqa: S101 -- `run` comes with a lease
-        work = Work(
-            entry=entry,
-            lease=entered.lease,
-            attempt=entered.attempt,
-            # A replay's first copy may have been worked off, and its steps with it.
-            verify=entered.verify or entry.event.source == "replay",
-            steps=dict(entered.steps),
-            lease_ttl_s=self._settings.lease_ttl_secs,
-            renewed_at=before,
-            superseded_by=entered.superseded_by,
-            contact=entered.contact,
-            clock=self._clock,
-        )
-        if entered.expired:
-            log.warning(
-                "lease.expired",
-                event_id=work.event.event_id,
-                lead_id=work.event.lead_id,
-                attempt=work.attempt - 1,
-            )
-        log.info(
-            "lead.started",
-            event_id=work.event.event_id,
-            lead_id=work.event.lead_id,
-            attempt=work.attempt,
-            fence=work.lease.fence,
-        )
+        work = begun(entry, entered, before, self._settings, clock=self._clock, meters=self._meters)
         task = asyncio.create_task(self._work(work))
         self._works[task] = work
         task.add_done_callback(self._ended)
@@ -272,6 +250,7 @@ class Engine:
                 work.renewed_at = before
             elif not task.done():
                 log.warning("lease.lost", **work.names())
+                self._meters.lost()
                 task.cancel()
 
     # -- stopping

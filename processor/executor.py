@@ -7,12 +7,13 @@ written: the new owner decides.
 import asyncio
 import random
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from redis.exceptions import ResponseError
 
 from processor import ending
+from processor.meters import Meters
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.store import LeadStore, is_group_gone
@@ -48,6 +49,7 @@ class Executor:
     codec: PayloadCodec
     policy: BackoffPolicy
     rng: random.Random
+    meters: Meters = field(default_factory=Meters)
 
     async def attempt(self, work: Work) -> Finishing | None:
         """Run the attempt; how it is to end, or None where the lease was lost on the way."""
@@ -57,6 +59,7 @@ class Executor:
             return await self._attempt(work, bound)
         except LeaseLost as lost:
             bound.warning("lease.lost", step=work.step, error=str(lost))
+            self.meters.lost()
             return None
 
     async def _attempt(self, work: Work, bound: structlog.typing.FilteringBoundLogger) -> Finishing:
@@ -103,7 +106,10 @@ class Executor:
                 continue
             if not done.held:
                 bound.warning("lease.lost", step="finish")
+                self.meters.lost()
                 return None
+            seconds = work.now_s() - work.event.received_at.timestamp()
+            self.meters.ended(item, work.timings_ms, seconds)
             return done
         return None
 

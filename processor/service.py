@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import structlog
-from prometheus_client import REGISTRY
 
 from ops.append import Appender
 from ops.fingerprint import Fingerprints
+from ops.metrics import new_registry, served
 from ops.postgres import create_pool
 from ops.recover import Recovery
 from ops.redis import Client, blocking_client, command_client
@@ -48,6 +48,7 @@ def build_executor(
     *,
     commands: Client,
     reserve: Reserve,
+    meters: Meters | None = None,
 ) -> Executor:
     """The executor of one partition over real clients."""
     sender = Sender(
@@ -80,7 +81,7 @@ def build_executor(
         notify=Notifier(notify_url) if notify_url else no_notice,
     )
     policy = BackoffPolicy(settings.backoff_base_secs, settings.backoff_max_secs, settings.max_attempts)
-    return Executor(pipeline, store, codec, policy, random.Random())
+    return Executor(pipeline, store, codec, policy, random.Random(), meters or Meters())
 
 
 def restore_lost(recovery: Recovery, partition: int) -> Lost:
@@ -103,8 +104,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             settings, min_size=0, max_size=4, application_name=f"c2s-processor-{settings.instance}"
         )
         stack.push_async_callback(pool.close)
-        gate = Gate(Budgets(commands, settings, meters=Meters(REGISTRY)))
-        clients = await stack.enter_async_context(open_clients(settings, gate.before, settle=gate.after))
+        registry = new_registry()
+        meters = Meters(registry)
+        stack.enter_context(served(registry, settings.metrics_port))
+        gate = Gate(Budgets(commands, settings, meters=meters))
+        clients = await stack.enter_async_context(
+            open_clients(settings, gate.before, meters.called, gate.after)
+        )
         codec = codec_of(settings)
         recovery = Recovery(commands, pool, settings)
         engines = []
@@ -113,10 +119,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             stack.push_async_callback(reader.aclose)
             store = LeadStore(Keys(partition), commands, reader, settings)
             executor = build_executor(
-                store, clients, pool, settings, codec, commands=commands, reserve=gate.reserve
+                store,
+                clients,
+                pool,
+                settings,
+                codec,
+                commands=commands,
+                reserve=gate.reserve,
+                meters=meters,
             )
             lost, regroup = restore_lost(recovery, partition), Regroup(store, recovery, partition)
-            engines.append(Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup))
-        await stack.enter_async_context(on_schedule(settings))
+            engines.append(
+                Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup, meters=meters)
+            )
+        meters.in_flight(lambda: sum(engine.in_flight for engine in engines))
+        await stack.enter_async_context(on_schedule(settings, meters.called))
         log.info("processor.started", partitions=len(engines), concurrency=settings.processor_concurrency)
         await asyncio.gather(*(engine.run(stop) for engine in engines))

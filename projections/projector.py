@@ -3,7 +3,8 @@
 Postgres is authoritative on how far it came: a crash anywhere repeats reading, never writing.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,13 @@ def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
     return archive.apply, *(model.apply for model in models(codec))
 
 
+Committed = Callable[[Sequence[Fact], float], None]
+
+
+def _untold(_facts: Sequence[Fact], _seconds: float) -> None:
+    """Tell nobody."""
+
+
 class Projector:
     """Projects the streams of all partitions over one connection of each kind."""
 
@@ -36,7 +44,19 @@ class Projector:
         partitions: int,
         batch: int,
         models: Sequence[Apply],
+        committed: Committed = _untold,
     ) -> None:
+        """Prepare.
+
+        Args:
+            conn: to Postgres, ours alone.
+            reader: to Redis, for blocking reads.
+            partitions: how many.
+            batch: most entries in one transaction.
+            models: what is written.
+            committed: is told each batch that is on record, and how long that took (seconds).
+        """
+        self._committed = committed
         self._conn = conn
         self._reader = reader
         self._batch = batch
@@ -85,6 +105,7 @@ class Projector:
 
     async def _write(self, at: dict[Position, str], facts: list[Fact]) -> dict[Position, str]:
         after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
+        begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):
             async with self._conn.transaction():
@@ -94,4 +115,5 @@ class Projector:
                 reached("project.before_commit")
         reached("project.after_commit")
         self._at = {**at, **after}
+        self._committed(facts, time.perf_counter() - begun)
         return self._at

@@ -9,18 +9,21 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import asyncpg
 import structlog
 
 from ops.alerts.watch import watching
+from ops.metrics import new_registry, served
 from ops.postgres import connect, translated
 from ops.redis import Client, blocking_client
 from ops.seal import codec_of
 from ops.settings import Settings
 from ops.together import together, until
 from projections.checkpoint import StaleCheckpoint
+from projections.fleet import Fleet
+from projections.meters import ProjectorMeters
 from projections.projector import Projector, read_models
 from projections.trimmer import Trimmer
 from projections.upkeep import keep_archive
@@ -46,13 +49,15 @@ _OTHER_SCHEMA = (
 class Outage:
     """Faults in a row: the first is logged, each is followed by a longer pause, and so is their end."""
 
-    def __init__(self, jitter: Callable[[], float]) -> None:
+    def __init__(self, jitter: Callable[[], float], stalled: Callable[[], object] = lambda: None) -> None:
         """Begin without a fault.
 
         Args:
             jitter: random numbers from 0 up to 1.
+            stalled: is told of each outage once.
         """
         self._jitter = jitter
+        self._stalled = stalled
         self._pause_s = _PAUSE_S
         self.lasts = False
 
@@ -60,6 +65,7 @@ class Outage:
         """Say (once) that projecting stalled, and wait."""
         if not self.lasts:
             log.warning("projector.stalled", error=advice or str(error), kind=type(error).__name__)
+            self._stalled()
         self.lasts = True
         await asyncio.sleep(self._pause_s * (0.5 + self._jitter() / 2))
         self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
@@ -73,13 +79,19 @@ class Outage:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Stand by, project, and start over after faults, until ``stop``."""
-    await until(stop, _forever(settings, Outage(random.random)))
+    registry = new_registry()
+    meters = ProjectorMeters(registry)
+    with closing(Fleet(settings.redis_url.get_secret_value(), settings.stream_partitions)) as fleet:
+        registry.register(fleet)
+        with served(registry, settings.metrics_port):
+            outage = Outage(random.random, meters.stalls.inc)
+            await until(stop, _forever(settings, outage, meters, fleet))
 
 
-async def _forever(settings: Settings, outage: Outage) -> None:
+async def _forever(settings: Settings, outage: Outage, meters: ProjectorMeters, fleet: Fleet) -> None:
     while True:
         try:
-            await _stand_by_and_project(settings, outage)
+            await _stand_by_and_project(settings, outage, meters, fleet)
         except (StorageUnavailable, KeyMissing) as error:
             await outage.pause(error)
         except _OTHER_SCHEMA as error:
@@ -88,7 +100,9 @@ async def _forever(settings: Settings, outage: Outage) -> None:
             )
 
 
-async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
+async def _stand_by_and_project(
+    settings: Settings, outage: Outage, meters: ProjectorMeters, fleet: Fleet
+) -> None:
     lost = asyncio.Event()
     conn = await connect(settings, application_name=f"c2s-projector-{settings.instance}")
     reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
@@ -96,9 +110,13 @@ async def _stand_by_and_project(settings: Settings, outage: Outage) -> None:
         conn.add_termination_listener(lambda _conn: lost.set())
         await _take_lock(conn, outage)
         log.info("projector.active")
+        meters.active.set(1)
         async with watching(settings):
-            await until(lost, together(_project(settings, conn, reader, outage), keep_archive(settings)))
+            projecting = _project(settings, conn, reader, outage, meters=meters, fleet=fleet)
+            await until(lost, together(projecting, keep_archive(settings)))
     finally:
+        meters.active.set(0)
+        fleet.checkpoints = None
         await reader.aclose()
         # A polite end: a backend that waits for the lock would not notice a closed socket, and take it.
         with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -116,19 +134,29 @@ async def _take_lock(conn: asyncpg.Connection, outage: Outage) -> None:
         await conn.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_FOREVER_S)
 
 
-async def _project(settings: Settings, conn: asyncpg.Connection, reader: Client, outage: Outage) -> None:
+async def _project(
+    settings: Settings,
+    conn: asyncpg.Connection,
+    reader: Client,
+    outage: Outage,
+    *,
+    meters: ProjectorMeters,
+    fleet: Fleet,
+) -> None:
     projector = Projector(
         conn,
         reader,
         partitions=settings.stream_partitions,
         batch=settings.projector_batch,
         models=read_models(codec_of(settings)),
+        committed=meters.committed,
     )
     trimmer = Trimmer(reader, settings, time.time)
     while True:
         try:
             # After a fault the first look does not block, so that its end is known at once.
             number = await projector.poll_once(0 if outage.lasts else settings.block_secs)
+            fleet.checkpoints = projector.checkpoints
             await trimmer.projected(number, projector.checkpoints)
         except StorageUnavailable as error:
             if conn.is_closed():

@@ -24,6 +24,7 @@ ScriptName = Literal[
     "trim",
     "rewrap",
     "survey",
+    "depth",
     "cache_ask",
     "cache_keep",
 ]

@@ -20,6 +20,7 @@ from ops.together import end_all
 from processor.budget import Budgets
 from processor.gate import Gate
 from processor.outside import open_clients
+from processor.outside.http import AfterCall, no_record
 from processor.reconcile.reconciler import OVERLAP, Reconciler, Tell
 from processor.reconcile.runs import Due, ReconcileBusy, Run, exclusive, when_due
 from schema.errors import LeadstreamError
@@ -48,7 +49,12 @@ def _silent(_run: Run) -> None:
 
 
 async def reconcile_since(
-    settings: Settings, since: datetime, *, appends: bool = True, tell: Tell = _silent
+    settings: Settings,
+    since: datetime,
+    *,
+    appends: bool = True,
+    tell: Tell = _silent,
+    after_call: AfterCall = no_record,
 ) -> list[Run]:
     """Compare C2S's list with the record once.
 
@@ -62,7 +68,7 @@ async def reconcile_since(
     try:
         async with (
             exclusive(settings) as runs,
-            open_clients(settings, gate.before, settle=gate.after) as clients,
+            open_clients(settings, gate.before, after_call, gate.after) as clients,
         ):
             appender = Appender(
                 client,
@@ -79,19 +85,24 @@ async def reconcile_since(
 
 
 @asynccontextmanager
-async def on_schedule(settings: Settings) -> AsyncIterator[None]:
-    """Reconcile every ``RECONCILE_EVERY`` beside the block; its faults never reach the block."""
+async def on_schedule(settings: Settings, after_call: AfterCall = no_record) -> AsyncIterator[None]:
+    """Reconcile every ``RECONCILE_EVERY`` beside the block; its faults never reach the block.
+
+    Args:
+        settings: ours.
+        after_call: counts the outside calls.
+    """
     if not settings.reconcile_every:
         yield
         return
-    task = asyncio.create_task(_keep_reconciling(settings, random.random))
+    task = asyncio.create_task(_keep_reconciling(settings, random.random, after_call))
     try:
         yield
     finally:
         await end_all({task})
 
 
-async def _keep_reconciling(settings: Settings, jitter: Callable[[], float]) -> None:
+async def _keep_reconciling(settings: Settings, jitter: Callable[[], float], after_call: AfterCall) -> None:
     every_s = settings.reconcile_every
     while True:
         try:
@@ -100,7 +111,7 @@ async def _keep_reconciling(settings: Settings, jitter: Callable[[], float]) -> 
                 await asyncio.sleep(due.wait_s + jitter() * _JITTER_S)
                 due = await when_due(settings, every_s)
             if due.wait_s <= 0:
-                await reconcile_since(settings, look_back(due))
+                await reconcile_since(settings, look_back(due), after_call=after_call)
         except ReconcileBusy:
             await asyncio.sleep(every_s)
         except LeadstreamError as error:
