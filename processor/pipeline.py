@@ -20,6 +20,7 @@ from processor import people as people_json
 from processor import profile as profile_json
 from processor.cache import PeopleSource, ProfileSource
 from processor.contacts import first_usable_phone, usable_email
+from processor.findings import enrichment_of
 from processor.followup import follow_up
 from processor.history import Past
 from processor.message import compose
@@ -134,7 +135,8 @@ class Pipeline:
                 raise
             without = True
             await self._note(work, WITHOUT, {})
-        found = _enrichment(people, profiles) if people and not without else ""
+        exact = self.settings.store_income == "exact"
+        found = enrichment_of(people, profiles, exact_income=exact) if people and not without else ""
         nobody = people is not None and people.kind == "none" and not without
         if nobody and not self.settings.note_on_no_match:
             return Result("no_match", enrichment=found)
@@ -193,7 +195,8 @@ class Pipeline:
             return Customer(known["name"], known["email"], tuple(known["phones"]))
         event = work.event
         payload = self.codec.open(event.event_id, "payload", event.payload)
-        carried = lead_of(event.lead_id, orjson.loads(payload)).customer
+        # Empty: replayed after its retention was over, so the lead itself must tell.
+        carried = lead_of(event.lead_id, orjson.loads(payload)).customer if payload else None
         if carried is not None:
             return carried
         lead = await self.leads.get_lead(event.lead_id)
@@ -254,19 +257,6 @@ class Pipeline:
 def _asked_again(work: Work) -> bool:
     """Whether Make.com asks again, not on purpose, for what a messaged lead has already."""
     return work.event.source == "trigger" and not is_forced(work.event.version)
-
-
-def _enrichment(people: People, profiles: dict[str, Profile]) -> str:
-    persons = [
-        {
-            "cpf": match.cpf,
-            "name": match.name,
-            "contact_kind": match.contact_kind,
-            "profile": profile_json.to_json(profiles[match.cpf]) if match.cpf in profiles else None,
-        }
-        for match in people.matches
-    ]
-    return orjson.dumps({"kind": people.kind, "people": persons}).decode()
 
 
 async def _nothing() -> list[Found]:

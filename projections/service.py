@@ -25,6 +25,7 @@ from projections.checkpoint import StaleCheckpoint
 from projections.fleet import Fleet
 from projections.meters import ProjectorMeters
 from projections.projector import Projector, read_models
+from projections.raw_retention import keep_raw
 from projections.trimmer import Trimmer
 from projections.upkeep import keep_archive
 from schema.errors import KeyMissing, StorageUnavailable
@@ -113,7 +114,7 @@ async def _stand_by_and_project(
         meters.active.set(1)
         async with watching(settings):
             projecting = _project(settings, conn, reader, outage, meters=meters, fleet=fleet)
-            await until(lost, together(projecting, keep_archive(settings)))
+            await until(lost, together(projecting, keep_archive(settings), keep_raw(settings)))
     finally:
         meters.active.set(0)
         fleet.checkpoints = None

@@ -1,8 +1,9 @@
-"""Settings of sealing."""
+"""Settings of personal data at rest."""
 
 import base64
 import binascii
 import re
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -40,6 +41,16 @@ class Privacy(BaseSettings):
         NO_SECRET,
         description="keys that seal personal data: each base64 of 32 bytes, comma-separated, newest first; "
         "empty keeps it in clear",
+    )
+
+    store_income: Literal["band", "exact"] = Field(
+        "band", description="how the record keeps incomes; messages show them as given"
+    )
+    raw_retention_hours: float = Field(
+        72.0,
+        ge=0,
+        description="hours after which finished webhooks lose their raw payload, in streams and tables; "
+        "0 = kept as long as the rest",
     )
 
     @field_validator("payload_keys")

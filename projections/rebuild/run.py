@@ -17,7 +17,7 @@ from projections.rebuild.compare import Compared, Difference, compare
 from projections.rebuild.history import History, unarchived
 from schema.errors import LeadstreamError, StorageUnavailable
 
-_LOCK = 0x633273_03
+LOCK = 0x633273_03  # held by a running rebuild
 _LITTLE = 2_000  # entries left that are applied while the projector waits
 _PASSES = 20
 _SKEW = timedelta(hours=1)  # rows may carry times of the door's clock, the archive those of Redis
@@ -136,7 +136,7 @@ class Rebuild:
         return self._report
 
     async def _begin(self) -> None:
-        if not await self._conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+        if not await self._conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
             raise RebuildError("another rebuild is running")
         self._total = await self._conn.fetchval("SELECT count(*) FROM public.event_log")
         await new.create(self._conn, self._tables)

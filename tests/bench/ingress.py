@@ -37,8 +37,8 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
             for size in SIZES:
                 pairs = ((ours, door.pid), (bare, bare_door.pid))
                 found |= await _compared(server.url, pairs, size, rounds, count)
-            lone = await load(ours, _requests("lone", 1000, 200), connections=1)
-            floor = await load(bare, _requests("lone-bare", 1000, 200), connections=1)
+            lone = await load(ours, requests("lone", 1000, 200), connections=1)
+            floor = await load(bare, requests("lone-bare", 1000, 200), connections=1)
             found["lone request p50 ms, ours"] = round(lone.p50_ms, 3)
             found["lone request p50 ms, bare"] = round(floor.p50_ms, 3)
             found["ingress RSS MB"] = rss_mb(door.pid)
@@ -50,7 +50,7 @@ async def _compared(
 ) -> dict[str, object]:
     (ours, pid), (bare, bare_pid) = doors
     for name, port in (("warm", ours), ("warm-bare", bare)):
-        await load(port, _requests(f"{name}-{size}", 1000, size))
+        await load(port, requests(f"{name}-{size}", 1000, size))
     client = redis.Redis.from_url(url)
     door: list[Loaded] = []
     floor: list[Loaded] = []
@@ -59,8 +59,8 @@ async def _compared(
     before = _appends(client)
     for turn in range(rounds):
         begun = cpu_s(pid), cpu_s(bare_pid)
-        door.append(await load(ours, _requests(f"ours-{size}-{turn}", count, size)))
-        floor.append(await load(bare, _requests(f"bare-{size}-{turn}", count, size)))
+        door.append(await load(ours, requests(f"ours-{size}-{turn}", count, size)))
+        floor.append(await load(bare, requests(f"bare-{size}-{turn}", count, size)))
         spent.append((cpu_s(pid) - begun[0]) / count * 1e6)
         floor_spent.append((cpu_s(bare_pid) - begun[1]) / count * 1e6)
     calls = _appends(client) - before
@@ -83,7 +83,7 @@ def _appends(client: redis.Redis) -> int:
     return client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
 
 
-def _requests(name: str, count: int, size: int) -> list[bytes]:
+def requests(name: str, count: int, size: int) -> list[bytes]:
     made = []
     for n in range(count):
         raw = body(f"{name}-{n}", size)

@@ -133,3 +133,20 @@ async def test_nothing_needed_is_ever_taken(client, seed):
     left = {int(i.split(b"-")[0]) for i, _ in await client.xrange(KEYS.webhooks)}
     assert needed <= left
     assert taken.webhooks == 1200 - len(left) >= (min(needed) - 1) // PAGE * PAGE
+
+
+async def test_what_is_too_old_goes_to_the_entry_whatever_is_kept(client):
+    """Below the given id everything that is archived and done with goes, the checkpoint's own entry too."""
+    await fill(client, KEYS.webhooks, 1000)
+    await client.xgroup_create(KEYS.webhooks, GROUP, "0")
+    await deliver(client, GROUP, 333)
+    kept = await deliver(client, GROUP, 1, ack=False)
+    await deliver(client, GROUP, 666)
+    old = {"keep": 5000, "webhooks": "1000-0"}
+    assert await trimmed(client, **old, old_webhooks="123-0") == Trimmed(122, 0, 0)
+    assert await trimmed(client, **old, old_webhooks="5000-0") == Trimmed(211, 0, 0)
+    assert await first(client, KEYS.webhooks) == 334
+    await client.xack(KEYS.webhooks, GROUP, *kept)
+    assert await trimmed(client, keep=5000, webhooks="900-0", old_webhooks="5000-0") == Trimmed(567, 0, 0)
+    assert await trimmed(client, **old, old_webhooks="5000-0") == Trimmed(100, 0, 0)
+    assert await client.xlen(KEYS.webhooks) == 0
