@@ -6,6 +6,7 @@ is) is made only where a token is set.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from ops.findings import (
 from ops.migrate import pending
 from ops.postgres import connect
 from ops.postgres import translated as postgres_translated
+from ops.reasons import why
 from ops.redis import Client, command_client, translated
 from ops.seal import sealing_of
 from ops.settings import Role, Settings, load_settings
@@ -49,11 +51,12 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Findin
         environ: what they were read from, to check what each service needs of it.
     """
     parts = await asyncio.gather(check_redis(settings), check_postgres(settings), check_c2s(settings))
-    return [
+    found = [
         *check_settings(environ),
         check_sealing(settings),
         *(finding for part in parts for finding in part),
     ]
+    return [f if f.level == "ok" else replace(f, why=why(f.check)) for f in found]
 
 
 def check_settings(environ: Mapping[str, str]) -> list[Finding]:
@@ -64,7 +67,14 @@ def check_settings(environ: Mapping[str, str]) -> list[Finding]:
             load_settings(role, environ)
         except SettingsError as error:
             found = "would not start from this shell: " + "; ".join(str(error).splitlines())
-            findings.append(Finding(f"settings of {role}", "warn", found, "set what is named"))
+            findings.append(
+                Finding(
+                    f"settings of {role}",
+                    "warn",
+                    found,
+                    "set what is named (docs/settings.md)",
+                )
+            )
         else:
             findings.append(Finding(f"settings of {role}", "ok", "complete and consistent"))
     return findings
@@ -84,7 +94,9 @@ async def check_redis(settings: Settings) -> list[Finding]:
             return await _redis_findings(client, settings)
     except (StorageUnavailable, RedisError) as error:
         words = str(error) if isinstance(error, StorageUnavailable) else type(error).__name__
-        return [Finding("redis", "FAIL", words, "start Redis, or correct REDIS_URL")]
+        return [
+            Finding("redis", "FAIL", words, "start Redis, or correct REDIS_URL; try `redis-cli -u URL PING`")
+        ]
     finally:
         await client.aclose()
 
@@ -125,7 +137,7 @@ async def _stream_findings(client: Client, keys: Keys, now: datetime) -> list[Fi
     ]
     dead = await client.xlen(keys.dead)
     if dead:
-        remedy = f"see them with `redis-cli XREVRANGE {keys.dead} + - COUNT 10`"
+        remedy = "`c2s dead list`, then `c2s dead replay ID` or `c2s dead discard ID`"
         findings.append(Finding(f"dead letters {keys.dead}", "warn", f"{dead} waiting", remedy))
     return findings
 
@@ -137,7 +149,9 @@ async def check_postgres(settings: Settings) -> list[Finding]:
     except (StorageUnavailable, asyncpg.PostgresError, ValueError) as error:
         # Wrong passwords and malformed URLs are no outage, but here they end the same way.
         words = str(error) if isinstance(error, StorageUnavailable) else type(error).__name__
-        return [Finding("postgres", "FAIL", words, "start PostgreSQL, or correct DATABASE_URL")]
+        return [
+            Finding("postgres", "FAIL", words, "start PostgreSQL, or correct DATABASE_URL; try `psql URL`")
+        ]
     try:
         with postgres_translated("examining it"):
             return await _postgres_findings(connection, settings)

@@ -21,13 +21,15 @@ class Finding:
         check: what was looked at.
         level: ``ok``, ``warn`` (works, but look at it) or ``FAIL``.
         found: what was seen.
-        remedy: what to do; empty where nothing is to be done.
+        remedy: what to do, with the command to run; empty where nothing is to be done.
+        why: what it leads to if left so; empty where it is well.
     """
 
     check: str
     level: Level
     found: str
     remedy: str = ""
+    why: str = ""
 
 
 def redis_version(version: str) -> Finding:
@@ -35,7 +37,7 @@ def redis_version(version: str) -> Finding:
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers >= REDIS_LEAST:
         return Finding("redis version", "ok", version)
-    return Finding("redis version", "FAIL", version, "upgrade Redis to 6.2 or later: XAUTOCLAIM is needed")
+    return Finding("redis version", "FAIL", version, "upgrade Redis to 6.2 or later")
 
 
 def postgres_version(major: int, minor: int) -> Finding:
@@ -52,11 +54,14 @@ def persistence(aof_enabled: bool, last_write: str) -> Finding:
             "redis persistence",
             "FAIL",
             "append-only file is off: a restart loses accepted webhooks",
-            "CONFIG SET appendonly yes, and the same in redis.conf (appendfsync everysec or always)",
+            "`redis-cli CONFIG SET appendonly yes`, and the same in redis.conf (docs/REDIS_SETUP.md)",
         )
     if last_write not in ("ok", ""):
         return Finding(
-            "redis persistence", "FAIL", "the last write of the append-only file failed", "free disk space"
+            "redis persistence",
+            "FAIL",
+            "the last write of the append-only file failed",
+            "free disk space, then `redis-cli BGREWRITEAOF`",
         )
     return Finding("redis persistence", "ok", "append-only file is on")
 
@@ -69,7 +74,7 @@ def eviction(policy: str) -> Finding:
         "redis eviction",
         "FAIL",
         f"maxmemory-policy is {policy or 'unknown'}: Redis may drop streams and dedup keys",
-        "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+        "`redis-cli CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf",
     )
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.exceptions import ResponseError
 
-from ops.redis import Client, blocking_client, translated
+from ops.redis import Client, blocking_client, command_client, translated
+from ops.unprojected import position
 from schema.errors import StorageUnavailable
 from schema.events import Event, EventError, decode, text_fields
 from schema.keys import Keys
@@ -28,21 +30,28 @@ class Followed:
     event: Event
 
 
-async def follow(redis_url: str, partitions: int, streams: Sequence[Stream]) -> AsyncIterator[Followed]:
+async def follow(
+    redis_url: str, partitions: int, streams: Sequence[Stream], last: int = 0
+) -> AsyncIterator[Followed]:
     """Every entry appended from now on, without end; while Redis is away it waits.
 
     Args:
         redis_url: Redis.
         partitions: how many partitions there are.
         streams: which streams of each.
+        last: so many of the newest entries that are there already come first.
     """
-    names = [getattr(Keys(p), stream) for p in range(partitions) for stream in streams]
+    names = stream_names(partitions, streams)
     client = blocking_client(redis_url, block_s=_BLOCK_S)
     marks: dict[str, str] = {}
     try:
         while True:
             try:
-                marks = marks or await _ends(client, names)
+                if not marks:
+                    found, marks = await newest(client, names, last)
+                    last = 0  # shown once, also where Redis goes away and comes back empty
+                    for followed in found:
+                        yield followed
                 entries = await _read(client, marks)
             except StorageUnavailable:
                 await asyncio.sleep(_PAUSE_S)  # being restarted: what is appended meanwhile is read after it
@@ -58,14 +67,46 @@ async def follow(redis_url: str, partitions: int, streams: Sequence[Stream]) -> 
         await client.aclose()
 
 
-async def _ends(client: Client, names: list[str]) -> dict[str, str]:
-    """Each stream's present end: a fixed id, unlike `$`, so that no entry falls between two reads."""
-    found = {}
+async def newest_only(
+    redis_url: str, partitions: int, streams: Sequence[Stream], last: int
+) -> AsyncIterator[Followed]:
+    """The newest entries that are there already, oldest first.
+
+    Raises:
+        StorageUnavailable: Redis is away.
+    """
+    client = command_client(redis_url)
+    try:
+        found, _ = await newest(client, stream_names(partitions, streams), last)
+    finally:
+        await client.aclose()
+    for followed in found:
+        yield followed
+
+
+def stream_names(partitions: int, streams: Sequence[Stream]) -> list[str]:
+    """The keys of these streams in all partitions."""
+    return [getattr(Keys(p), stream) for p in range(partitions) for stream in streams]
+
+
+async def newest(client: Client, names: list[str], last: int) -> tuple[list[Followed], dict[str, str]]:
+    """The ``last`` newest entries of all these streams, oldest first, and each stream's present end.
+
+    The end is a fixed id, unlike `$`, so that no entry falls between two reads.
+
+    Raises:
+        StorageUnavailable: Redis is away.
+    """
+    ends, found = {}, []
     for name in names:
         with translated("looking for a stream's end"):
-            last: Any = await client.xrevrange(name, count=1)
-        found[name] = last[0][0].decode() if last else "0"
-    return found
+            rows: Any = await client.xrevrange(name, count=max(1, last))
+        ends[name] = rows[0][0].decode() if rows else "0"
+        for entry_id, fields in rows if last else ():
+            with suppress(EventError):
+                found.append(Followed(name, entry_id.decode(), decode(text_fields(fields))))
+    found.sort(key=lambda followed: position(followed.entry_id))
+    return found[-last:] if last else [], ends
 
 
 async def _read(client: Client, marks: dict[Any, Any]) -> list[tuple[str, str, dict[str, str]]]:

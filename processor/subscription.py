@@ -12,6 +12,9 @@ import sys
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
+from redis.exceptions import RedisError
+
+from ops.faults import told
 from ops.lifecycle import EXIT_WRONG_SETTINGS
 from ops.log import setup_logs
 from ops.redis import command_client
@@ -152,8 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
         asyncio.run(change(settings, words, endpoint))
     except SettingsError as error:
         return _fail(str(error), EXIT_WRONG_SETTINGS)
-    except LeadstreamError as error:
-        return _fail(f"{error}; what is listed above as done is done, and repeating it is harmless", 1)
+    except (LeadstreamError, RedisError) as error:
+        return _fail(f"{told(error)}; what is listed above as done is done, and repeating it is harmless", 1)
     return 0
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-SERVICES = {"ingress": "ingress", "processor": "processor", "projector": "projections"}
+SERVICES = {"ingress": "ingress", "processor": "processor", "projector": "projections", "run": "ops.run"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -21,10 +21,11 @@ from ops.cli.forwards import forwards
 from ops.cli.keys import keys
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
 from ops.cli.secret import secret
+from ops.cli.subscribing import SUBSCRIBE_EXAMPLE, UNSUBSCRIBE_EXAMPLE, subscribe, unsubscribe
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
 from ops.sandbox.webhooks import Shape
 from ops.settings import load_settings
-from schema.errors import LeadstreamError, SettingsError
+from schema.errors import SettingsError
 from schema.identity import is_lead_id
 
 app = typer.Typer(
@@ -57,8 +58,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
     except SettingsError as error:
         say_error(str(error))
         sys.exit(WRONG_USE)
-    except LeadstreamError as error:
-        say_error(str(error))
+    except Exception as error:
+        from ops.faults import told  # noqa: PLC0415 -- brings the drivers along
+
+        words = told(error)
+        if words is None:
+            raise
+        say_error(words)
         sys.exit(PROBLEM)
     sys.exit(0)
 
@@ -111,6 +117,22 @@ def processor() -> None:
 @app.command(help=_service_help("projector"))
 def projector() -> None:
     become("projector", [])
+
+
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: [bold]c2s run --processors 1[/] with REDIS_URL, DATABASE_URL and the secrets set",
+)
+def run_all(
+    processors: Annotated[int, typer.Option(min=1, max=64, help="How many processors.")] = 1,
+    migrates: Annotated[bool, typer.Option("--migrate/--no-migrate", help="Migrate first.")] = True,
+) -> None:
+    """Run ingress, processors and projector on one machine of 256 MB, for production.
+
+    They are restarted when they die and stopped in order on SIGTERM. Redis and PostgreSQL are yours.
+    """
+    become("run", ["--processors", str(processors), *([] if migrates else ["--no-migrate"])])
 
 
 @app.command(epilog="Example: [bold]DATABASE_URL=postgresql://… c2s migrate[/]")
@@ -174,7 +196,11 @@ def stats(
 
 @app.command(epilog="Example: [bold]c2s doctor[/]; exit code 1 if something is marked FAIL.")
 def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
-    """Check settings, Redis, PostgreSQL, migrations, clocks and the C2S token, and say how to mend them."""
+    """Check settings, Redis, PostgreSQL, migrations, clocks and the C2S token.
+
+    Of what is not well it says what it leads to and how to mend it, with the command to run.
+    """
+    from ops.cli.findings import print_findings  # noqa: PLC0415
     from ops.doctor import examine  # noqa: PLC0415 -- brings aiohttp and asyncpg along
 
     settings = settings_of(data_dir)
@@ -183,9 +209,25 @@ def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, columns=("level", "check", "found", "remedy"))
+        print_findings(findings)
     if any(finding.level == "FAIL" for finding in findings):
         raise typer.Exit(PROBLEM)
+
+
+@app.command(epilog="Examples: [bold]c2s top[/], [bold]c2s top --once --json[/]")
+def top(
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, then end.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the system live: queue, work, rates, budgets, breakers, lag and the last events; Ctrl-C ends it.
+
+    Where Redis or PostgreSQL is away it says so and goes on.
+    """
+    from ops.cli.top import top_command  # noqa: PLC0415 -- brings redis and asyncpg along
+
+    top_command(settings_of(data_dir), every, once=once, as_json=as_json)
 
 
 @app.command(
@@ -240,48 +282,5 @@ def reconcile(
     become_reconcile(since, check=check, as_json=as_json, data_dir=data_dir)
 
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Variant = Annotated[str, typer.Option("--path", help="Path of the call, where C2S's documents differ.")]
-Method = Annotated[Literal["", "POST", "PUT", "DELETE"], typer.Option(help="Method of the call, likewise.")]
-
-
-@app.command(
-    epilog="Example: [bold]c2s subscribe --url https://leads.example.com/api/v1/webhook/leads[/]; "
-    "[bold]--path /integration/api/subscribe[/] for the other spelling."
-)
-def subscribe(  # noqa: PLR0917 -- typer passes by name
-    url: Annotated[str, typer.Option(envvar="WEBHOOK_URL", help="The door, as C2S reaches it.")] = "",
-    signed: Annotated[
-        bool, typer.Option("--signed", help="Expect signatures, also where C2S_WEBHOOK_TOKEN is set.")
-    ] = False,
-    path: Variant = "",
-    method: Method = "",
-    yes: Yes = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Have C2S send its three webhooks here. REPLACES the present endpoint of the token; asks before.
-
-    Where C2S_WEBHOOK_TOKEN is set it becomes part of the URL (shown masked); else webhooks must be signed.
-    """
-    from ops.cli.engine import become_module  # noqa: PLC0415 -- as the others
-
-    options = ["subscribe", "--url", url, "--path", path, "--method", method]
-    options += [*(["--signed"] if signed else []), *(["--yes"] if yes else [])]
-    become_module("processor.subscription", options, data_dir)
-
-
-@app.command(
-    epilog="Example: [bold]c2s unsubscribe[/]; [bold]--path /integration/leads/subscribe --method DELETE[/] "
-    "is the plan's spelling."
-)
-def unsubscribe(
-    path: Variant = "",
-    method: Method = "",
-    yes: Yes = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """End C2S's webhooks, for whoever gets them now; asks before."""
-    from ops.cli.engine import become_module  # noqa: PLC0415 -- as the others
-
-    options = ["unsubscribe", "--path", path, "--method", method, *(["--yes"] if yes else [])]
-    become_module("processor.subscription", options, data_dir)
+app.command(epilog=SUBSCRIBE_EXAMPLE)(subscribe)
+app.command(epilog=UNSUBSCRIBE_EXAMPLE)(unsubscribe)

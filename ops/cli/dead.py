@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from ops.ages import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
@@ -67,11 +69,12 @@ def replay_command(  # noqa: PLR0917 -- typer passes by name
     since: Since = "",
     reason: Annotated[str, typer.Option(help="Why; kept in the event's story.")] = "replayed by an operator",
     yes: Yes = False,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Put events back to work, as a new series of attempts. None is ever messaged twice."""
     wanted = _filter(event_id, lead, code, since)
-    _act(data_dir, wanted, "replay", yes, lambda d, letter: d.replay(letter, reason))
+    _act(data_dir, wanted, "replay", yes, as_json, lambda d, letter: d.replay(letter, reason))
 
 
 @dead.command("discard", epilog="Example: [bold]c2s dead discard --code lead_gone --yes[/]")
@@ -81,18 +84,20 @@ def discard_command(  # noqa: PLR0917 -- typer passes by name
     code: Code = "",
     since: Since = "",
     yes: Yes = False,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Take letters away for good; their events stay `failed` in the record."""
     wanted = _filter(event_id, lead, code, since)
-    _act(data_dir, wanted, "discard", yes, lambda d, letter: d.discard(letter))
+    _act(data_dir, wanted, "discard", yes, as_json, lambda d, letter: d.discard(letter))
 
 
-def _act(
+def _act(  # noqa: PLR0917 -- one caller each
     data_dir: Any,
     wanted: Filter,
     verb: str,
     yes: bool,
+    as_json: bool,
     act: Callable[[DeadLetters, DeadLetter], Awaitable[object]],
 ) -> None:
     settings = settings_of(data_dir)
@@ -104,11 +109,14 @@ def _act(
         typer.confirm(f"{verb} {len(letters)} dead letter(s)?", abort=True)
 
     async def all_of_them(d: DeadLetters) -> None:
-        for letter in letters:
+        for letter in track(letters, verb, console=Console(stderr=True), transient=True, disable=as_json):
             await act(d, letter)
-            print(f"{verb}: event {letter.event.event_id} of lead {letter.event.lead_id}")
+            if not as_json:
+                print(f"{verb}: event {letter.event.event_id} of lead {letter.event.lead_id}")
 
     _run(settings, all_of_them)
+    if as_json:
+        print_json({"done": verb, "events": [letter.event.event_id for letter in letters]})
 
 
 def _filter(event_id: str, lead: str, code: str, since: str) -> Filter:

@@ -98,14 +98,22 @@ def show_command(
         raise typer.Exit(PROBLEM)
 
 
-@events.command("tail", epilog="Example: [bold]c2s events tail --json | jq .type[/]")
+@events.command(
+    "tail", epilog="Examples: [bold]c2s events tail -f[/], [bold]c2s events tail -n 50 --no-follow --json[/]"
+)
 def tail_command(
     lead: Annotated[str, typer.Option(help="Only this lead's.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=0, max=10_000, help="So many before that.")] = 10,
+    following: Annotated[
+        bool, typer.Option("--follow/--no-follow", "-f", help="Go on until Ctrl-C, or end there.")
+    ] = True,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Follow what happens, live, until Ctrl-C."""
-    asyncio.run(_tail_until_asked(_tail(settings_of(data_dir), lead, as_json=as_json)))
+    """The latest that happened, then what happens, live, until Ctrl-C."""
+    settings = settings_of(data_dir)
+    tail = _tail(settings, lead, last, following=following, as_json=as_json)
+    asyncio.run(_tail_until_asked(tail))
 
 
 async def _tail_until_asked(tail: Coroutine[Any, Any, None]) -> None:
@@ -117,14 +125,16 @@ async def _tail_until_asked(tail: Coroutine[Any, Any, None]) -> None:
     await until(stop, tail)
 
 
-async def _tail(settings: Settings, lead: str, *, as_json: bool) -> None:
-    from ops.follow import follow  # noqa: PLC0415 -- brings redis along
+async def _tail(settings: Settings, lead: str, last: int, *, following: bool, as_json: bool) -> None:
+    from ops.follow import Stream, follow, newest_only  # noqa: PLC0415 -- brings redis along
     from ops.words import status_of, took, words_of  # noqa: PLC0415
     from schema.events import WebhookAccepted, encode  # noqa: PLC0415
 
     out = console()
     url, partitions = settings.redis_url.get_secret_value(), settings.stream_partitions
-    async for followed in follow(url, partitions, ("webhooks", "outcomes")):
+    streams: tuple[Stream, Stream] = ("webhooks", "outcomes")
+    read = follow if following else newest_only
+    async for followed in read(url, partitions, streams, last):
         event = followed.event
         if lead and event.lead_id != lead:
             continue

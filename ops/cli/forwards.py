@@ -19,7 +19,8 @@ from schema.keys import Keys
 forwards = typer.Typer(
     invoke_without_command=True,
     help="Webhooks passed on to FORWARD_URL during a migration: counts, the oldest, the last error.",
-    epilog="Exit code 1 where some were given up; `c2s forwards retry` tries them again.",
+    epilog="Example: [bold]c2s forwards --json[/]. "
+    "Exit code 1 where some were given up; `c2s forwards retry` tries them again.",
 )
 
 R = TypeVar("R")
@@ -44,6 +45,7 @@ def show(context: typer.Context, as_json: AsJson = False, data_dir: DataDir = DE
 )
 def retry_command(
     forward_id: Annotated[str, typer.Argument(help="One id; all that are not delivered if left out.")] = "",
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make what was given up, or waits for a later attempt, due now; a door delivers it in half a minute."""
@@ -52,7 +54,10 @@ def retry_command(
     except ValueError:
         raise typer.BadParameter("that is no id", param_hint="FORWARD_ID") from None
     count = _run(settings_of(data_dir), lambda store: store.retry(wanted))
-    print(f"{count} due now")
+    if as_json:
+        print_json({"due_now": count})
+    else:
+        print(f"{count} due now")
 
 
 async def _found(settings: Settings, store: Forwards) -> dict[str, Any]:

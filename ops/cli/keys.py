@@ -30,7 +30,10 @@ def new_command() -> None:
     print(base64.b64encode(os.urandom(KEY_BYTES)).decode())
 
 
-@keys.command("status", epilog="Exit code 1 where something needs a key that is not in PAYLOAD_KEYS.")
+@keys.command(
+    "status",
+    epilog="Example: [bold]c2s keys status[/]. Exit code 1 where something needs a key that is not in PAYLOAD_KEYS.",
+)
 def status_command(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Count which keys everything stored needs, in Postgres and Redis."""
     from ops.rotate_keys import standing  # noqa: PLC0415 -- brings asyncpg and cryptography along
@@ -42,7 +45,10 @@ def status_command(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
         raise typer.Exit(PROBLEM)
 
 
-@keys.command("rotate", epilog="Exit code 1 while something still needs an older key; run it again then.")
+@keys.command(
+    "rotate",
+    epilog="Example: [bold]c2s keys rotate[/]. Exit code 1 while an older key is needed.",
+)
 def rotate_command(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Wrap everything with the newest key while the system runs; then tell what still needs an older one.
 

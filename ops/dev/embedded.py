@@ -13,8 +13,8 @@ from ops.dev.plan import is_given, text_of
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 from ops.dev.server import EmbeddedServer
-from ops.dev.supervisor import ServiceEvent
 from ops.settings import Settings
+from ops.supervise.supervisor import ServiceEvent
 from ops.together import together
 
 

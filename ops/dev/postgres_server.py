@@ -14,12 +14,12 @@ from typing import IO
 
 import psutil
 
-from ops.dev.children import spawn
 from ops.dev.errors import DevServerError
 from ops.dev.locks import OwnerLock, wait_until_unused
 from ops.dev.ports import LOOPBACK
 from ops.dev.postgres_home import PostgresHome, locate, wheel_install, write_note
 from ops.dev.server import EmbeddedServer
+from ops.supervise.children import spawn
 
 _INITDB_DEADLINE_S = 120.0
 _READY_LINE = 7  # of postmaster.pid, counted from 0: src/include/utils/pidfile.h, LOCK_FILE_LINE_PM_STATUS

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from ops.dev.children import spawn
 from ops.dev.errors import DevServerError
 from ops.dev.ports import LOOPBACK
 from ops.dev.server import EmbeddedServer
+from ops.supervise.children import spawn
 
 _PROBE_TIMEOUT_S = 0.5
 _PROCESS_ID = re.compile(rb"process_id:(\d+)")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.dev.ready import Ready
-from ops.dev.supervisor import ServiceEvent, ServiceExited
+from ops.supervise.supervisor import ServiceEvent, ServiceExited
 from ops.words import DUPLICATE, status_of, took, words_of
 from schema.events import Event, LeadDeadLettered, LeadProcessed, ProcessingStarted, WebhookAccepted
 

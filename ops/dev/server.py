@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from ops.dev.children import kill_group
 from ops.dev.errors import DevServerError
 from ops.dev.locks import OwnerLock, take_alive_lock, wait_until_unused
 from ops.dev.ports import free_port
+from ops.supervise.children import kill_group
 
 _POLL_S = 0.02
 _TAIL_BYTES = 4_000

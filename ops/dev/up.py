@@ -24,11 +24,11 @@ from ops.dev.ports import free_port, is_free
 from ops.dev.readiness import Readiness, error_in
 from ops.dev.ready import FILE_NAME, Ready, write_ready
 from ops.dev.screen import Screen
-from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
 from ops.dev.traffic import send_samples
 from ops.follow import follow
 from ops.migrate import migrate
 from ops.settings import Settings
+from ops.supervise.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
 from ops.together import together, until
 from schema.errors import SettingsError
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ops.settings.alerts import Alerts
@@ -131,9 +131,21 @@ def _relations(s: Settings) -> list[str]:
             not s.alert_email_to or bool(s.alert_email_from and s.smtp_url.get_secret_value()),
             "ALERT_EMAIL_TO: needs ALERT_EMAIL_FROM and SMTP_URL as well",
         ),
+        (
+            _scheme(s.redis_url) in ("redis", "rediss", "unix"),
+            "REDIS_URL: must begin with redis://, rediss:// or unix://",
+        ),
+        (
+            _scheme(s.database_url) in ("postgresql", "postgres"),
+            "DATABASE_URL: must begin with postgresql:// or postgres://",
+        ),
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )
     return [text for holds, text in rules if not holds]
+
+
+def _scheme(url: SecretStr) -> str:
+    return url.get_secret_value().partition("://")[0]
 
 
 def _missing(s: Settings, role: Role) -> list[str]:

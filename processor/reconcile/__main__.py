@@ -9,6 +9,10 @@ import json
 import sys
 from datetime import datetime
 
+import asyncpg
+from redis.exceptions import RedisError
+
+from ops.faults import told
 from ops.lifecycle import EXIT_WRONG_SETTINGS
 from ops.log import setup_logs
 from ops.settings import Settings, load_settings
@@ -34,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         runs = asyncio.run(_run(settings, since, check=options.check))
     except SettingsError as error:
         return _fail(str(error), EXIT_WRONG_SETTINGS)
-    except LeadstreamError as error:
-        return _fail(f"{error}; what was compared so far is kept, run it again to go on", 1)
+    except (LeadstreamError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        return _fail(f"{told(error)}; what was compared so far is kept, run it again to go on", 1)
     except KeyboardInterrupt:
         return _fail("stopped; run it again to go on", 1)
     _say(runs, as_json=options.json)

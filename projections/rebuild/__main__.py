@@ -8,10 +8,12 @@ from dataclasses import asdict
 
 import asyncpg
 import structlog
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
+from ops.faults import told
 from ops.postgres import CONNECT_TIMEOUT_S, translated
 from ops.redis import command_client
 from ops.seal import codec_of
@@ -116,11 +118,8 @@ def main() -> int:
     except SettingsError as error:
         say_error(str(error))
         return WRONG_USE
-    except (LeadstreamError, OSError) as error:
-        say_error(str(error))
-        return PROBLEM
-    except asyncpg.UndefinedTableError:
-        say_error("the database has not been migrated: run `c2s migrate`")
+    except (LeadstreamError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        say_error(told(error) or str(error))
         return PROBLEM
     if words.json:
         print_json(as_dict(report))

@@ -11,9 +11,9 @@ from chaos.proxy import LOOPBACK, Proxy
 from ops.dev.keeper import keep_running
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
-from ops.dev.restarts import RestartPolicy
 from ops.dev.server import EmbeddedServer
-from ops.dev.supervisor import ServiceEvent, ServiceStarted
+from ops.supervise.restarts import RestartPolicy
+from ops.supervise.supervisor import ServiceEvent, ServiceStarted
 from ops.together import end_all
 
 _SOON = RestartPolicy(first_wait_s=0.2, cap_s=1.0)

@@ -37,7 +37,7 @@ LEASE_TTL_S = float(FAST["LEASE_TTL_SECS"])
 START_DEADLINE_S = 120.0
 # A storm kills far more often than a service that cannot run would die: its waits must not grow to 15 s.
 _UP = """
-from ops.dev.restarts import RestartPolicy
+from ops.supervise.restarts import RestartPolicy
 RestartPolicy.__init__.__defaults__ = (0.2, 1.0, 30.0)
 from ops.cli import main
 main()

@@ -12,7 +12,7 @@ from ops.dev.errors import DevServerError
 from ops.dev.keeper import keep_running
 from ops.dev.ports import is_free
 from ops.dev.redis_server import EmbeddedRedis
-from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted
+from ops.supervise.supervisor import ServiceEvent, ServiceExited, ServiceStarted
 
 KILL_WAIT_S = 10.0
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from ops.dev.errors import DevServerError
-from ops.dev.restarts import RestartPolicy
-from ops.dev.service import ServiceSpec
-from ops.dev.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
+from ops.supervise.restarts import RestartPolicy
+from ops.supervise.service import ServiceSpec
+from ops.supervise.supervisor import ServiceEvent, ServiceExited, ServiceStarted, Supervisor
 
 WAIT_S = 20.0
 SLEEPER = "import signal, os; print(os.environ['C2S_SERVICE_NAME'], 'runs'); signal.pause()"
@@ -220,8 +220,8 @@ import asyncio, sys
 from pathlib import Path
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
-from ops.dev.service import ServiceSpec
-from ops.dev.supervisor import Supervisor
+from ops.supervise.service import ServiceSpec
+from ops.supervise.supervisor import Supervisor
 
 async def main(base):
     redis = await asyncio.to_thread(EmbeddedRedis(base / "redis").start)

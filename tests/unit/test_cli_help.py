@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support_commands import options_of, tree
 
 from ops.ages import since_of
 from schema.errors import SettingsError
@@ -33,29 +34,43 @@ def test_help_lists_every_command() -> None:
     assert "0 fine, 1 found a problem, 2 wrong use" in words
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "up",
-        "migrate",
-        "send",
-        "stats",
-        "doctor",
-        "reconcile",
-        "rebuild",
-        "secret rotate",
-        "forwards retry",
-        "events list",
-        "events show",
-        "events tail",
-    ],
-)
-def test_every_command_shows_an_example(command: str) -> None:
-    """Help comes with a command line to copy."""
-    done = c2s(*command.split(), "--help")
+def test_every_command_explains_itself_with_an_example():
+    """Each says what it does, and all but the services (settings only) have a command line to copy."""
+    for name, command in tree().items():
+        assert command.help, name
+        if name in {"ingress", "processor", "projector"}:
+            continue
+        assert "Example" in (command.epilog or ""), name
+        assert f"c2s {name}" in command.epilog, name
+
+
+def test_help_shows_the_example():
+    """The example reaches the screen."""
+    done = c2s("events", "tail", "--help")
     assert done.returncode == 0
     assert "Example" in done.stdout
-    assert f"c2s {command}" in done.stdout
+    assert "c2s events tail" in done.stdout
+
+
+def test_everything_that_answers_can_answer_in_json():
+    """Commands that only run until stopped, or only change something at C2S, have no answer to print."""
+    silent = {"up", "run", "ingress", "processor", "projector", "subscribe", "unsubscribe", "dead show"} | {
+        "keys new"
+    }
+    assert {n for n, c in tree().items() if "--json" not in options_of(c)} == silent
+
+
+def test_shells_complete_commands_and_options():
+    """`c2s --install-completion` makes the shell ask c2s itself."""
+    for words, expected in (("c2s do", "doctor"), ("c2s events ta", "tail"), ("c2s top --on", "--once")):
+        env = ENVIRONMENT | {
+            "_C2S_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        done = subprocess.run([C2S], env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.split() == [expected], done
+    assert "complete -o" in c2s("--show-completion", "bash").stdout + c2s("--show-completion").stdout
 
 
 @pytest.mark.parametrize("command", ["ingress", "processor", "projector"])

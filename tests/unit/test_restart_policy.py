@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.dev.restarts import RestartPolicy
+from ops.supervise.restarts import RestartPolicy
 
 POLICY = RestartPolicy(first_wait_s=0.5, cap_s=4.0, healthy_after_s=30.0)
 

@@ -8,7 +8,7 @@ Protocol:
   tells why.
 * Stopping goes in reverse order of starting, one at a time: SIGTERM, a deadline, SIGKILL to the whole
   process group. Nothing is restarted once stopping has begun.
-* If this process is SIGKILLed, the kernel kills the services (`ops.dev.children`).
+* If this process is SIGKILLed, the kernel kills the services (`ops.supervise.children`).
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Self
 
 from ops.dev.errors import DevServerError
-from ops.dev.restarts import WRONG_SETTINGS, RestartPolicy
-from ops.dev.service import LineHandler, ServiceRun, ServiceSpec
+from ops.supervise.restarts import WRONG_SETTINGS, RestartPolicy
+from ops.supervise.service import LineHandler, ServiceRun, ServiceSpec
 
 _LAST_LINES = 20
 _AFTER_KILL_S = 10.0
@@ -84,7 +84,7 @@ class Supervisor:
     """See the module's docstring. All methods belong to one event loop.
 
     Args:
-        log_dir: each service's output goes to ``NAME.log`` in it, appended.
+        log_dir: each service's output goes to ``NAME.log`` in it, appended; None for nowhere.
         on_line: called with (name, line) for every line of output.
         on_event: called for every start and end.
         stop_deadline_s: seconds each service gets between SIGTERM and SIGKILL.
@@ -94,7 +94,7 @@ class Supervisor:
 
     def __init__(
         self,
-        log_dir: Path,
+        log_dir: Path | None,
         *,
         on_line: LineHandler = lambda _name, _line: None,
         on_event: Callable[[ServiceEvent], None] = lambda _event: None,
@@ -131,7 +131,8 @@ class Supervisor:
             raise DevServerError(f"service {spec.name} was not started: everything is being stopped")
         if spec.name in self._services:
             raise DevServerError(f"service {spec.name} runs already")
-        self._log_dir.mkdir(parents=True, exist_ok=True)
+        if self._log_dir is not None:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
         service = _Service(spec, self._launch(spec), self._clock())
         self._services[spec.name] = service
         service.keeper = asyncio.create_task(self._keep(service), name=f"keep-{spec.name}")
@@ -176,7 +177,8 @@ class Supervisor:
         await self.stop()
 
     def _launch(self, spec: ServiceSpec) -> ServiceRun:
-        return ServiceRun(spec, self._log_dir / f"{spec.name}.log", self._take_line)
+        log_path = self._log_dir / f"{spec.name}.log" if self._log_dir is not None else None
+        return ServiceRun(spec, log_path, self._take_line)
 
     def _take_line(self, name: str, line: str) -> None:
         service = self._services.get(name)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ops.dev.children import kill_group, reap_group, spawn, wait_unreaped
 from ops.dev.errors import DevServerError
+from ops.supervise.children import kill_group, reap_group, spawn, wait_unreaped
 
 _CHUNK_BYTES = 65_536
 _DRAIN_DEADLINE_S = 2.0  # for the rest of the output after the end: a stray grandchild may hold the pipe
@@ -40,14 +40,14 @@ class ServiceRun:
 
     Args:
         spec: what to run.
-        log_path: file that gets every line, appended.
+        log_path: file that gets every line, appended; None for none.
         on_line: called with (name, line) for every line, in the event loop.
 
     Raises:
         DevServerError: the program cannot be executed.
     """
 
-    def __init__(self, spec: ServiceSpec, log_path: Path, on_line: LineHandler) -> None:
+    def __init__(self, spec: ServiceSpec, log_path: Path | None, on_line: LineHandler) -> None:
         self.spec = spec
         self._on_line = on_line
         self._rest = b""
@@ -55,11 +55,11 @@ class ServiceRun:
         self._loop = loop
         self._ended: asyncio.Future[int] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
-        self._log: IO[bytes] = log_path.open("ab", buffering=0)
+        self._log: IO[bytes] | None = log_path.open("ab", buffering=0) if log_path else None
         try:
             self._child, self._pipe = _start(spec)
         except OSError as error:
-            self._log.close()
+            self._close_log()
             raise DevServerError(f"service {spec.name} could not be started: {error}") from error
         loop.add_reader(self._pipe, self._on_readable)
         threading.Thread(target=self._watch, name=f"watch-{spec.name}", daemon=True).start()
@@ -131,7 +131,8 @@ class ServiceRun:
             lines.append(self._rest)  # the last line has no end, or it is longer than any line should be
             self._rest = b""
         for line in lines:
-            self._log.write(line + b"\n")
+            if self._log is not None:
+                self._log.write(line + b"\n")
             self._on_line(self.spec.name, line.decode("utf-8", "replace").rstrip("\r"))
 
     def _close(self, error: Exception | None = None) -> None:
@@ -139,11 +140,15 @@ class ServiceRun:
             return
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
-        self._log.close()
+        self._close_log()
         if error is not None:
             self._drained.set_exception(error)
         else:
             self._drained.set_result(None)
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
 
 
 def _start(spec: ServiceSpec) -> tuple[subprocess.Popen[bytes], int]:
