@@ -32,7 +32,7 @@ def new_command() -> None:
 
 @keys.command(
     "status",
-    epilog="Example: [bold]c2s keys status[/]. Exit code 1 where something needs a key that is not in PAYLOAD_KEYS.",
+    epilog="Example: [bold]c2s keys status[/]. Exit code 1 where a key is needed that is not set.",
 )
 def status_command(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Count which keys everything stored needs, in Postgres and Redis."""
