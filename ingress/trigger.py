@@ -24,6 +24,7 @@ from ingress.rates import Buckets, rate_limited
 from ingress.settled import EventsOnRecord, Standing
 from ingress.storing import Keeps, Kept, Overloaded
 from ingress.waiting import Outcomes
+from ops import traces
 from ops.settings import Settings
 from schema.calls import Appending
 from schema.codec import PayloadCodec
@@ -58,7 +59,11 @@ class Trigger:
         wait_s = wait_of(request, self.settings.trigger_wait_secs)
         if pause_s := self.leads.take(lead_id):
             raise rate_limited(pause_s, "lead", event="trigger.rate_limited")
-        item = self._appending(lead_id, forced=forced)
+        with traces.span("trigger", lead_id=lead_id) as asked:
+            return await self._asked(lead_id, forced, wait_s, asked.traceparent)
+
+    async def _asked(self, lead_id: str, forced: bool, wait_s: float, trace: str) -> web.Response:
+        item = self._appending(lead_id, trace, forced=forced)
         try:
             async with self.outcomes.of(lead_id).waiting(item.event.event_id) as outcome:
                 kept = await self._keep(item, forced=forced)
@@ -87,7 +92,7 @@ class Trigger:
             return answer(where | _outcome(standing))
         return answer(where | {"message": waiting_text(standing.status)})
 
-    def _appending(self, lead_id: str, *, forced: bool) -> Appending:
+    def _appending(self, lead_id: str, trace: str, *, forced: bool) -> Appending:
         payload = orjson.dumps({"lead_id": lead_id, "action": CREATE})
         now = self.now()
         version = forced_version(now) if forced else version_of_body(payload)
@@ -100,6 +105,7 @@ class Trigger:
             version=version,
             source="trigger",
             received_at=now,
+            traceparent=trace,
             payload=self.codec.seal(event_id, "payload", payload.decode()),
         )
         return Appending(event, key)

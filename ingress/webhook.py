@@ -22,6 +22,7 @@ from ingress.problems import AuthError, Refusal, overloaded, unavailable
 from ingress.rates import Buckets, rate_limited
 from ingress.storing import Keeps, Kept, Overloaded
 from ingress.verify import Verified, Verifier
+from ops import traces
 from schema.calls import Appending
 from schema.codec import PayloadCodec
 from schema.errors import BodyError, StorageUnavailable
@@ -94,14 +95,17 @@ class WebhookDoor:
         if trace and not _TRACEPARENT.fullmatch(trace):
             trace = ""
         limited = self._limited(body)
-        items = [
-            self._appending(e, now, trace)
-            for n, e in enumerate(body.elements)
-            if n not in limited and isinstance(e, Delivery)
-        ]
-        if items and self.forwarding:
-            items = with_copy(items, request.headers, raw, self.codec, batch=body.batch)
-        kept = await self._keep(items) if items else ()
+        with traces.span("accept", trace) as accepting:
+            trace = accepting.traceparent or trace
+            items = [
+                self._appending(e, now, trace)
+                for n, e in enumerate(body.elements)
+                if n not in limited and isinstance(e, Delivery)
+            ]
+            if items and self.forwarding:
+                items = with_copy(items, request.headers, raw, self.codec, batch=body.batch)
+            kept = await self._keep(items) if items else ()
+            accepting.set(webhooks=len(items))
         self.metrics.accept_seconds.observe(perf_counter() - started)
         return self._answer(body, limited, items, kept)
 

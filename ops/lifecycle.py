@@ -17,6 +17,7 @@ import setproctitle
 import structlog
 import uvloop
 
+from ops import traces
 from ops.log import setup_logs
 from ops.settings import Role, Settings, load_settings
 from schema.errors import LeadstreamError, SettingsError
@@ -80,6 +81,7 @@ def run_service(role: Role, service: Service) -> int:
             await service(settings, stop)
 
     try:
+        traces.set_up(settings, role)
         uvloop.run(main())
     except SettingsError as error:
         # Wrong in a way that only its user can see, such as a secret that does not decode.
@@ -89,6 +91,8 @@ def run_service(role: Role, service: Service) -> int:
         # The text is for people and says what to do; a traceback would bury it.
         log.error("service.failed", error=str(error), kind=type(error).__name__)  # noqa: TRY400
         return 1
+    finally:
+        traces.close()
     log.info("shutdown.drained")
     return 0
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from ops import traces
 from ops.redis import Client, run
 from ops.settings import Settings, rate_burst, rate_interval_s
 from processor.meters import Meters
@@ -85,7 +86,7 @@ class Budgets:
         ask = budget.ask(api, ticket, priority, self._paces[api], probe_life_s=self._probe_lives_s[api])
         waiting = False
         try:
-            with self._meters.waiting(api):
+            with self._meters.waiting(api), traces.span("turn", api=api):
                 while True:
                     turn = budget.read_ask(await self._run(ask))
                     match turn.state:

@@ -65,4 +65,5 @@ def _common(work: Work) -> dict[str, Any]:
         "attempt": work.attempt,
         "fence": work.lease.fence,
         "instance": work.lease.instance,
+        "traceparent": e.traceparent,
     }

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import structlog
 from redis.exceptions import ResponseError
 
+from ops import traces
 from processor import ending
-from processor.meters import Meters
+from processor.meters import Meters, outcome_of
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.store import LeadStore, is_group_gone
@@ -56,7 +57,10 @@ class Executor:
         current_work.set(work)
         bound = _bound(work)
         try:
-            return await self._attempt(work, bound)
+            with traces.span("attempt", work.event.traceparent, **work.names()) as attempting:
+                item = await self._attempt(work, bound)
+                attempting.set(outcome=outcome_of(item))
+            return item  # noqa: TRY300 -- what follows is the other way
         except LeaseLost as lost:
             bound.warning("lease.lost", step=work.step, error=str(lost))
             self.meters.lost()
@@ -95,7 +99,8 @@ class Executor:
         bound = _bound(work)
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
-                done = await asyncio.shield(self.store.finish(item))
+                with traces.span("finish", work.event.traceparent, **work.names()):
+                    done = await asyncio.shield(self.store.finish(item))
             except (StorageUnavailable, ResponseError) as error:
                 if isinstance(error, ResponseError) and not is_group_gone(error):
                     raise

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 import structlog
 
+from ops import traces
 from ops.fingerprint import Fingerprints
 from ops.settings import Settings
 from processor import people as people_json
@@ -277,6 +278,7 @@ async def _step(work: Work, name: str) -> AsyncIterator[None]:
     work.step = name
     started = work.clock()
     try:
-        yield
+        with traces.span(f"step.{name}"):
+            yield
     finally:
         work.timings_ms[name] = round((work.clock() - started) * 1000)

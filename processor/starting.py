@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
+from ops import traces
 from ops.settings import Settings
 from processor.meters import Meters
 from processor.work import Work
@@ -48,5 +49,6 @@ def begun(
     meters.started(work.event.action, expired=entered.expired)
     if entered.expired:
         log.warning("lease.expired", **work.names())
+    traces.record("claim", work.event.traceparent, clock() - before, **work.names())
     log.info("lead.started", **work.names(), fence=work.lease.fence)
     return work

@@ -8,12 +8,14 @@ never end the process: it says so once, waits with growing pauses, and goes on f
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 
 import asyncpg
 import structlog
 
+from ops import traces
 from ops.alerts.watch import watching
 from ops.metrics import new_registry, served
 from ops.postgres import connect, translated
@@ -21,6 +23,7 @@ from ops.redis import Client, blocking_client
 from ops.seal import codec_of
 from ops.settings import Settings
 from ops.together import together, until
+from projections.batch import Fact
 from projections.checkpoint import StaleCheckpoint
 from projections.fleet import Fleet
 from projections.meters import ProjectorMeters
@@ -135,6 +138,17 @@ async def _take_lock(conn: asyncpg.Connection, outage: Outage) -> None:
         await conn.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_FOREVER_S)
 
 
+def _committed(meters: ProjectorMeters, facts: Sequence[Fact], seconds: float) -> None:
+    meters.committed(facts, seconds)
+    if not traces.on():
+        return
+    for fact in facts:
+        event = fact.event
+        if event is not None:
+            names = {"event_id": event.event_id, "lead_id": event.lead_id, "type": event.type}
+            traces.record("project", event.traceparent, seconds, **names)
+
+
 async def _project(
     settings: Settings,
     conn: asyncpg.Connection,
@@ -150,7 +164,7 @@ async def _project(
         partitions=settings.stream_partitions,
         batch=settings.projector_batch,
         models=read_models(codec_of(settings)),
-        committed=meters.committed,
+        committed=partial(_committed, meters),
     )
     trimmer = Trimmer(reader, settings, time.time)
     while True:

@@ -52,6 +52,7 @@ class Outcome:
         attempt: number of the attempt within its series, from 1; 0 where none was made.
         fence: the lease's fence (see `schema.status`); 0 where no lease was held.
         instance: who says so.
+        traceparent: W3C trace context of the event's acceptance, on the end of an attempt; or empty.
     """
 
     type: ClassVar[str]
@@ -63,6 +64,7 @@ class Outcome:
     attempt: int = 0
     fence: int = 0
     instance: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Settings of logs."""
+"""Settings of logs and traces."""
 
 from typing import Literal
 
@@ -7,7 +7,12 @@ from pydantic_settings import BaseSettings
 
 
 class Logs(BaseSettings):
-    """Logs."""
+    """Logs and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+    otel_exporter_otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="base URL of an OTLP/HTTP collector of traces (extra `otel`); empty = none",
+    )

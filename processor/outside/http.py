@@ -30,6 +30,7 @@ import aiohttp
 import orjson
 import structlog
 
+from ops import traces
 from processor.outside.answers import Failure, status_failure
 from schema.errors import PipelineError, Retryable, SettingsError
 
@@ -152,11 +153,13 @@ class OutsideClient:
         await transport.before_call(self.api, request.call)
         started = transport.clock()
         outcome = CANCELLED
-        try:
-            result = await self._attempt(request)
-            outcome = result.code if isinstance(result, PipelineError) else OK
-        finally:
-            self._tell(request.call, outcome, transport.clock() - started)
+        with traces.span(f"{self.api}.{request.call}") as calling:
+            try:
+                result = await self._attempt(request)
+                outcome = result.code if isinstance(result, PipelineError) else OK
+            finally:
+                calling.set(outcome=outcome)
+                self._tell(request.call, outcome, transport.clock() - started)
         error = await self._settle(result if isinstance(result, PipelineError) else None)
         if error is not None:
             raise error
