@@ -42,6 +42,7 @@ JOIN LATERAL (
     ORDER BY recorded_at DESC, length(entry_id) DESC, entry_id DESC LIMIT 1
 ) l ON TRUE
 WHERE w.status IN ('received', 'processing') AND ($1::int IS NULL OR l.partition = $1)
+  AND NOT EXISTS (SELECT FROM erased_events x WHERE x.event_id = w.id)
 ORDER BY w.received_at, w.id
 """
 
@@ -71,12 +72,15 @@ FROM event_log l JOIN webhook_events w ON w.id = l.event_id
 WHERE l.stream = 'webhooks' AND l.partition = $1 AND l.entry_id = ANY($2)
   AND l.recorded_at = ANY(SELECT to_timestamp(split_part(e, '-', 1)::bigint / 1000.0) FROM unnest($2) AS e)
   AND w.status IN ('received', 'processing')
+  AND NOT EXISTS (SELECT FROM erased_events x WHERE x.event_id = w.id)
 ORDER BY w.received_at, w.id
 """
 
 _KEYS = """
-SELECT id::text AS event_id, lead_id, hook_action, coalesce(version, '') AS version
-FROM webhook_events WHERE received_at > NOW() - make_interval(secs => $1)
+SELECT w.id::text || CASE WHEN x.event_id IS NULL THEN '' ELSE '|erased' END AS event_id, w.lead_id,
+    w.hook_action, coalesce(w.version, '') AS version
+FROM webhook_events w LEFT JOIN erased_events x ON x.event_id = w.id
+WHERE w.received_at > NOW() - make_interval(secs => $1)
 """
 _CHUNK = 500
 _LAST_SEQUENCE = 2**64 - 1

@@ -47,6 +47,7 @@ def enrichment_of(people: People, profiles: Mapping[str, Profile], *, exact_inco
             "cpf": match.cpf,
             "name": match.name,
             "contact_kind": match.contact_kind,
+            "contact": match.contact,
             "profile": profile_json.to_json(kept(profiles[match.cpf])) if match.cpf in profiles else None,
         }
         for match in people.matches

@@ -17,13 +17,18 @@ from projections import archive, checkpoint
 from projections.batch import Fact, Position, StreamName, fact_of
 from projections.model import Apply
 from projections.models import models
+from projections.redaction import redacted
+from projections.subjects.index import SubjectIndex
 from schema.codec import PayloadCodec
 from schema.keys import Keys
 
 
 def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
-    """Everything that a batch is written to, in order: the archive first (see `projections.rebuild`)."""
-    return archive.apply, *(model.apply for model in models(codec))
+    """Everything that a batch is written to, in order: the archive first (see `projections.rebuild`).
+
+    The index of subjects comes last. It is no read model: its ids are random, so a rebuild leaves it alone.
+    """
+    return archive.apply, *(model.apply for model in models(codec)), SubjectIndex(codec).apply
 
 
 Committed = Callable[[Sequence[Fact], float], None]
@@ -109,8 +114,9 @@ class Projector:
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):
             async with self._conn.transaction():
+                bare = await redacted(self._conn, facts)
                 for apply in self._models:
-                    await apply(self._conn, facts)
+                    await apply(self._conn, bare)
                 await checkpoint.advance(self._conn, at, after)
                 reached("project.before_commit")
         reached("project.after_commit")

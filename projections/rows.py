@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from projections.batch import Fact, events
+from schema.erasing import ERASED
 from schema.events import (
     AttemptFailed,
     Event,
@@ -84,7 +85,7 @@ def _apply(row: Row, fact: Fact, event: Event) -> None:
     row.partition = fact.partition
     if isinstance(event, WebhookDuplicated):
         return  # counted where its own row is written, so that it counts once
-    if isinstance(event, WebhookAccepted | EventIgnored):
+    if isinstance(event, WebhookAccepted) or (isinstance(event, EventIgnored) and event.reason != ERASED):
         _take_webhook(row, fact, event)
     fence = event.fence if isinstance(event, Outcome) else 0
     rank = RANKS[event.type]
@@ -129,4 +130,4 @@ def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
         row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
         row.message = event.message or row.message
     elif isinstance(event, EventIgnored):
-        row.result = "ignored"
+        row.result = "erased" if event.reason == ERASED else "ignored"

@@ -11,6 +11,7 @@ import asyncpg
 
 from projections.batch import Fact, columns, events
 from projections.model import Table
+from schema.erasing import ERASED
 from schema.events import (
     AttemptFailed,
     EventIgnored,
@@ -116,7 +117,11 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
     outcomes = [(f, e) for f, e in events(facts) if isinstance(e, Outcome)]
     started = {_key(e): _started(f, e) for f, e in outcomes if isinstance(e, ProcessingStarted)}
-    ended = {_key(e): _ended(f, e) for f, e in outcomes if isinstance(e, _ENDINGS) and e.fence}
+    ended = {
+        _key(e): _ended(f, e)
+        for f, e in outcomes
+        if isinstance(e, _ENDINGS) and e.fence and not _is_erased(e)
+    }
     duplicates = [_duplicate(f, e) for f, e in outcomes if isinstance(e, WebhookDuplicated)]
     for statement, rows in (
         (_STARTED, list(started.values())),
@@ -131,13 +136,17 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
 
 async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
     """What an event's last word in the batch says of its being dead."""
-    last = {e.event_id: (f, e) for f, e in outcomes if isinstance(e, _LIFE_OR_DEATH)}
+    last = {e.event_id: (f, e) for f, e in outcomes if isinstance(e, _LIFE_OR_DEATH) or _is_erased(e)}
     dead = [_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)]
     alive = [UUID(e.event_id) for _, e in last.values() if not isinstance(e, LeadDeadLettered)]
     if dead:
         await conn.execute(_DEAD, *columns(dead))
     if alive:
         await conn.execute(_ALIVE, alive)
+
+
+def _is_erased(event: Outcome) -> bool:
+    return isinstance(event, EventIgnored) and event.reason == ERASED
 
 
 def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[tuple[object, ...]]:

@@ -153,7 +153,7 @@ class EventIgnored(Outcome):
     """The webhook is kept in the record but needs no work.
 
     Attributes:
-        reason: ``unknown_action`` or ``already_final``.
+        reason: ``unknown_action``, ``already_final`` or ``erased`` (with a fence: it ends work in flight).
     """
 
     type: ClassVar[str] = "event_ignored"

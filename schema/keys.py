@@ -69,8 +69,13 @@ class Keys:
         """String: when a webhook last came with a previous secret (epoch milliseconds); in partition 0."""
         return f"{self.prefix}:previous_secret"
 
+    @property
+    def erased(self) -> str:
+        """Hash: tombstones of erased events, ``<lead>|<erasure>`` by event id."""
+        return f"{self.prefix}:erased"
+
     def dedup(self, dedup_key: str) -> str:
-        """String: the event id first accepted for a dedup key."""
+        """String: the event id first accepted for a dedup key; ``|erased`` after it where it was erased."""
         return f"{self.prefix}:dedup:{dedup_key}"
 
     def lease(self, lead_id: str) -> str:

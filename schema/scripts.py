@@ -27,6 +27,7 @@ ScriptName = Literal[
     "depth",
     "cache_ask",
     "cache_keep",
+    "erase",
 ]
 
 

@@ -254,9 +254,12 @@ def recover(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> No
 
     Finished leads stay finished, and nobody is messaged twice. Running it again is harmless.
     """
-    from ops.cli.recover import recover as restore  # noqa: PLC0415 -- brings asyncpg along
+    from ops.cli.recover import reapplied  # noqa: PLC0415 -- brings asyncpg along
+    from ops.cli.recover import recover as restore  # noqa: PLC0415
 
-    done = restore(settings_of(data_dir))
+    settings = settings_of(data_dir)
+    reapplied(environment(data_dir))
+    done = restore(settings)
     if as_json:
         print_json(asdict(done))
     else:

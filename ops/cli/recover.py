@@ -1,11 +1,15 @@
 """`c2s recover`: after Redis was wiped or entries were deleted, from Postgres."""
 
 import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
 
 from ops.postgres import create_pool
 from ops.recover import Recovered, Recovery, ensure_groups
 from ops.redis import command_client
 from ops.settings import Settings
+from schema.errors import StorageUnavailable
 
 
 def recover(settings: Settings) -> Recovered:
@@ -15,6 +19,18 @@ def recover(settings: Settings) -> Recovered:
         StorageUnavailable: Redis or Postgres is away.
     """
     return asyncio.run(_recover(settings))
+
+
+def reapplied(environ: Mapping[str, str]) -> None:
+    """Erase anew whoever was erased before: what was restored may hold them. The record's own module does it.
+
+    Raises:
+        StorageUnavailable: Redis or Postgres is away.
+    """
+    command = [sys.executable, "-m", "projections.subjects", "reapply"]
+    done = subprocess.run(command, env=dict(environ), stdout=subprocess.DEVNULL, check=False)  # noqa: S603 -- our own
+    if done.returncode:
+        raise StorageUnavailable("the erasures could not be applied again; nothing was recovered")
 
 
 async def _recover(settings: Settings) -> Recovered:

@@ -21,6 +21,7 @@ from ops.settings import Settings, load_settings
 from projections.models import models
 from projections.rebuild.confine import confine
 from projections.rebuild.run import Rebuild, Report
+from projections.subjects.erase import Eraser
 from schema.errors import LeadstreamError, SettingsError
 
 
@@ -48,6 +49,9 @@ async def rebuild(settings: Settings, *, check: bool, quiet: bool) -> Report:
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
             task = bar.add_task("rebuild", total=None, rate="")
+            if not check:
+                # A restored backup may hold somebody who was erased since.
+                await Eraser(conn, client, settings, codec_of(settings)).reapply()
             made = Rebuild(conn, client, models(codec_of(settings)), lambda *said: _show(bar, task, *said))
             with translated("rebuilding"):
                 return await (made.check() if check else made.swap())

@@ -15,6 +15,7 @@ from projections.model import ReadModel, Table
 from projections.rebuild import tables as new
 from projections.rebuild.compare import Compared, Difference, compare
 from projections.rebuild.history import History, unarchived
+from projections.redaction import redacted
 from schema.errors import LeadstreamError, StorageUnavailable
 
 LOCK = 0x633273_03  # held by a running rebuild
@@ -156,6 +157,7 @@ class Rebuild:
 
     async def _apply(self, facts: Sequence[Fact]) -> None:
         begun = time.monotonic()
+        facts = await redacted(self._conn, facts)
         for model in self._models:
             await model.apply(self._conn, facts)
         self._report.entries += len(facts)
@@ -172,7 +174,7 @@ class Rebuild:
                 await self._apply(facts)
                 if keep:
                     await self._conn.execute("SET LOCAL search_path TO public")
-                    await archive.apply(self._conn, facts)
+                    await archive.apply(self._conn, await redacted(self._conn, facts))
                     await self._conn.execute(f"SET LOCAL search_path TO {new.SCHEMA}")
         except StorageUnavailable as error:
             self._report.notes.append(f"the streams were not looked at: {error}")

@@ -14,6 +14,8 @@
 --       payload, number of forward texts (0|3), then these: id, headers, body ('' for the payload)
 -- reply per item: {1 stored | 0 duplicate, event id first accepted, entry id or ''}
 --
+-- A repeat of an erased event (the dedup key says so) is known, but its body is not kept.
+--
 -- A repeat writes even where all was stored before (the key's TTL): what waits for *the last write of this
 -- connection* to be on disk or on replicas then waits for the first call's writes, too.
 local webhooks, outcomes, forwards = KEYS[1], KEYS[2], KEYS[3]
@@ -40,6 +42,8 @@ for n = 1, (#KEYS - 3) / 2 do
     ARGV[at + 8], ARGV[at + 9]
   local dedup, queue = KEYS[2 + n * 2], KEYS[3 + n * 2]
   local first = redis.call('GET', dedup)
+  local erased = first and string.sub(first, -7) == '|erased'
+  if erased then first = string.sub(first, 1, -8) end
   at = at + WIDTH
   if ARGV[at] == '3' then
     local id, headers, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -70,6 +74,7 @@ for n = 1, (#KEYS - 3) / 2 do
       replies[n] = {1, first, mine}
     else
       if not (again and stored_before(outcomes, first, received_at)) then
+        if erased then payload = '' end
         redis.call('XADD', outcomes, '*', 'type', 'webhook_duplicated', 'event_id', first, 'lead_id', lead_id,
           'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', '0', 'fence', '0',
           'instance', instance, 'source', source, 'payload', payload)

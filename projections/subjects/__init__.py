@@ -1,0 +1,1 @@
+"""Subjects in the record: the index that the projector fills, and erasing somebody from everywhere."""

@@ -1,0 +1,81 @@
+"""`subjects`, `subject_index`, `subject_leads`: filled beside the read models, never rebuilt: ids are random.
+
+A fact met again finds its identifiers known and changes nothing, so what is there stays as it is.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from ops.subjects import Group, Hashes, groups_of
+from projections.batch import Fact, columns, events
+from schema.codec import PayloadCodec
+from schema.errors import CodecError, KeyMissing
+
+log = structlog.get_logger()
+
+_KNOWN = "SELECT hash, subject_id FROM subject_index WHERE hash = ANY($1::text[])"
+_SUBJECTS = "INSERT INTO subjects (id, first_seen_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[])"
+_INDEX = """
+INSERT INTO subject_index (hash, kind, subject_id) SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
+ON CONFLICT DO NOTHING
+"""
+_LEADS = """
+INSERT INTO subject_leads (subject_id, lead_id) SELECT * FROM unnest($1::uuid[], $2::text[])
+ON CONFLICT DO NOTHING
+"""
+
+
+class SubjectIndex:
+    """Opens what a fact carries sealed, and notes whom it names."""
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        self._codec = codec
+        self._hashes = Hashes(codec)
+
+    async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
+        """Note the persons of a batch, and their leads."""
+        named = [
+            (fact, event.lead_id, group) for fact, event in events(facts) for group in self._groups(fact)
+        ]
+        if not named:
+            return
+        await self._hashes.prepare(conn)
+        hashed = [
+            (fact.at, lead_id, [(self._hashes.of(i), i.kind) for i in group])
+            for fact, lead_id, group in named
+        ]
+        every = sorted({name for _, _, group in hashed for name, _ in group})
+        owner: dict[str, UUID] = {r["hash"]: r["subject_id"] for r in await conn.fetch(_KNOWN, every)}
+        fresh: dict[UUID, datetime] = {}
+        index: dict[str, tuple[str, UUID]] = {}
+        links: set[tuple[UUID, str]] = set()
+        for at, lead_id, group in hashed:
+            subject = next((owner[name] for name, _ in group if name in owner), None)
+            if subject is None:
+                subject = uuid4()
+                fresh[subject] = at
+            for name, kind in group:
+                if name not in owner:
+                    owner[name] = subject
+                    index[name] = (kind, subject)
+                links.add((owner[name], lead_id))
+        if fresh:
+            await conn.execute(_SUBJECTS, *columns(list(fresh.items())))
+        if index:
+            await conn.execute(_INDEX, *columns([(name, *row) for name, row in index.items()]))
+        await conn.execute(_LEADS, *columns(sorted(links)))
+
+    def _groups(self, fact: Fact) -> list[Group]:
+        assert fact.event is not None  # noqa: S101 -- of `events`
+        try:
+            return [group for group in groups_of(fact.event, self._codec) if group]
+        except KeyMissing:
+            raise  # nothing is wrong with the fact: it waits for the operator
+        except CodecError as error:
+            event_id = fact.event.event_id
+            log.error("subject.unreadable", event_id=event_id, kind=type(error).__name__)  # noqa: TRY400
+            return []
