@@ -1,4 +1,4 @@
--- Subjects: who a phone, an e-mail or a CPF belongs to and in which leads; what was erased; who looked at whom.
+-- Subjects: who a phone, an e-mail or a CPF belongs to and in which leads, and what was erased.
 
 CREATE TABLE subjects (
     id UUID PRIMARY KEY,
@@ -58,22 +58,9 @@ COMMENT ON COLUMN erased_events.event_id IS 'The event.';
 COMMENT ON COLUMN erased_events.lead_id IS 'Its lead at C2S.';
 COMMENT ON COLUMN erased_events.erasure_id IS 'The erasure.';
 
-CREATE TABLE access_log (
-    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at TIMESTAMPTZ NOT NULL DEFAULT NOW(),
-    actor TEXT NOT NULL,
-    action TEXT NOT NULL,
-    subjects UUID[] NOT NULL,
-    leads INT NOT NULL,
-    reason TEXT NOT NULL
-);
-CREATE INDEX idx_access_log_at ON access_log(at DESC);
-COMMENT ON TABLE access_log IS 'Who looked at, exported or erased whose data by the CLI: written before anything is shown.';
-COMMENT ON COLUMN access_log.id IS 'Order of access.';
-COMMENT ON COLUMN access_log.at IS 'When.';
-COMMENT ON COLUMN access_log.actor IS 'The operator''s account and machine.';
-COMMENT ON COLUMN access_log.action IS 'subject_shown, subject_exported or subject_erased.';
-COMMENT ON COLUMN access_log.subjects IS 'Whose, by random id.';
-COMMENT ON COLUMN access_log.leads IS 'How many leads it concerned.';
-COMMENT ON COLUMN access_log.reason IS 'Why, in the operator''s words; no names here.';
+-- Who looked at whom by the CLI is noted where the console's actions are.
+COMMENT ON TABLE operator_actions IS 'Who did what to what, when and why, by the console, the operator API or `c2s subject`. Append-only.';
+COMMENT ON COLUMN operator_actions.actor IS 'Fingerprint of the token, and after a slash the id of the console''s session; never the token. By the CLI: account@machine.';
+COMMENT ON COLUMN operator_actions.action IS 'login, logout, payload_revealed, person_searched, dead_replayed, dead_discarded, subject_shown, subject_exported or subject_erased.';
+COMMENT ON COLUMN operator_actions.target IS 'The event, the filter of dead letters, or the subjects by their random ids; no personal data.';
 COMMENT ON COLUMN webhook_events.result IS 'sent, sent_without, no_match, dry_run, recorded, unchanged, superseded, ignored or erased; null until its end.';

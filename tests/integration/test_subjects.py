@@ -32,7 +32,7 @@ ONE = "person-7"
 TABLES = (
     "people, lead_people, attempts, webhook_duplicates, dead_letters, subjects, subject_index, data_keys,"
 )
-TABLES += " subject_leads, subject_erasures, erased_events, ingress_spool, forwards, access_log"
+TABLES += " subject_leads, subject_erasures, erased_events, ingress_spool, forwards, operator_actions"
 KEY = base64.b64encode(os.urandom(32)).decode()
 
 
