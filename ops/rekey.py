@@ -2,7 +2,8 @@
 
 Rewrapping leaves the ciphertext as it is and changes the text only where nobody else has changed it
 meanwhile, in small transactions: readers find either form, and each opens. All copies of a text become the
-same again, so a rebuild from the archive still equals the tables.
+same again, so a rebuild from the archive still equals the tables. Messages and findings that were stored in
+clear before there were keys are sealed on the way; payloads in clear are left to RAW_RETENTION_HOURS.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ import orjson
 
 from ops.postgres import translated
 from ops.seal import PREFIX, SealingCodec, key_of
+from schema.codec import SEALED
 
 BATCH = 500
 
@@ -25,12 +27,16 @@ class Place:
     Attributes:
         key: the table's primary key.
         kind: ``text``; ``json_text``, a jsonb string; or ``object``, a jsonb object of texts.
+        event: SQL of the event id to which texts found in clear are to be bound; empty: those stay in clear.
+        fields: of an object, the texts that are meant by that.
     """
 
     table: str
     key: tuple[str, ...]
     column: str
     kind: str = "text"
+    event: str = ""
+    fields: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,7 +48,15 @@ class Place:
         return f"{self.column} #>> '{{}}'" if self.kind == "json_text" else f"{self.column}::text"
 
     def older(self, newest: str) -> str:
-        """SQL condition: it holds a text that another key than ``newest`` wraps."""
+        """SQL condition: it holds a text that another key than ``newest`` wraps, or one to be sealed."""
+        clear = [
+            f" OR ({text} <> '' AND {text} NOT LIKE '{SEALED}%')"
+            for text in ([f"{self.column}->>'{name}'" for name in self.fields] or [self.column])
+            if self.event
+        ]
+        return f"({self._wrapped_older(newest)}{''.join(clear)})"
+
+    def _wrapped_older(self, newest: str) -> str:
         if self.kind == "object":
             return f"{self.column}::text ~ '\"{PREFIX}(?!{newest}:)'"
         return f"{self.text} LIKE '{PREFIX}%' AND {self.text} NOT LIKE '{PREFIX}{newest}:%'"
@@ -53,9 +67,9 @@ _LOG = ("recorded_at", "partition", "stream", "entry_id")
 PLACES = (
     Place("data_keys", ("name",), "wrapped"),
     Place("event_log", _LOG, "payload"),
-    Place("event_log", _LOG, "fields", "object"),
+    Place("event_log", _LOG, "fields", "object", "event_id::text", ("message", "enrichment")),
     Place("webhook_events", ("id",), "raw_payload", "json_text"),
-    Place("webhook_events", ("id",), "message"),
+    Place("webhook_events", ("id",), "message", event="id::text"),
     Place("webhook_duplicates", ("partition", "entry_id"), "payload"),
     Place("ingress_spool", ("id",), "payload"),
     Place("forwards", ("id",), "body"),
@@ -124,7 +138,7 @@ async def rewrap(
     )
     with translated(f"rewrapping {place.name}"):
         async for rows in _batches(reader, place, codec.newest):
-            changes = [(*_change(place, row["stored"], codec), *(row[k] for k in place.key)) for row in rows]
+            changes = [(*_change(place, row, codec), *(row[k] for k in place.key)) for row in rows]
             async with writer.transaction():
                 await writer.executemany(update, changes)
             progress(len(rows))
@@ -134,17 +148,27 @@ async def _batches(
     reader: asyncpg.Connection, place: Place, newest: str
 ) -> AsyncIterator[list[asyncpg.Record]]:
     names = ", ".join(place.key)
-    sql = f"SELECT {names}, {place.text} AS stored FROM {place.table} WHERE {place.older(newest)}"  # noqa: S608
+    sql = (
+        f"SELECT {names}, {place.text} AS stored, {place.event or 'NULL'} AS bound_to"  # noqa: S608 -- our own
+        f" FROM {place.table} WHERE {place.older(newest)}"
+    )
     async with reader.transaction():
         cursor = await reader.cursor(sql)
         while rows := await cursor.fetch(BATCH):
             yield rows
 
 
-def _change(place: Place, stored: str, codec: SealingCodec) -> tuple[str, str]:
+def _change(place: Place, row: asyncpg.Record, codec: SealingCodec) -> tuple[str, str]:
     """The new value and the old, as the place's statement takes them."""
+    stored, event_id = row["stored"], row["bound_to"]
+
+    def fresh(name: str, text: str) -> str:
+        wanted = event_id and text and not text.startswith(SEALED)
+        return codec.sealed_later(event_id, name, text) if wanted else codec.rewrapped(text)
+
     if place.kind != "object":
-        return codec.rewrapped(stored), stored
-    held = {k: v for k, v in orjson.loads(stored).items() if key_of(v) not in ("", codec.newest)}
-    fresh = {name: codec.rewrapped(text) for name, text in held.items()}
-    return orjson.dumps(fresh).decode(), orjson.dumps(held).decode()
+        return fresh(place.column, stored), stored
+    texts: dict[str, str] = orjson.loads(stored)
+    held = {k: v for k, v in texts.items() if key_of(v) not in ("", codec.newest) or k in place.fields}
+    changed = {name: fresh(name, text) for name, text in held.items()}
+    return orjson.dumps(changed).decode(), orjson.dumps(held).decode()

@@ -100,7 +100,19 @@ class SealingCodec:
         """
         if not stored.startswith(SEALED) or stored.startswith(self._head):
             return stored
-        data_key, rest = self._unwrapped(stored)
+        return self._enveloped(*self._unwrapped(stored))
+
+    def sealed_later(self, event_id: str, field: str, clear: str) -> str:
+        """The stored form of text from before there were keys: the same for all its copies.
+
+        Its data key follows from key and text, so it is used for nothing else and the nonce may be fixed.
+        """
+        bound = _bound(event_id, field)
+        data_key = hmac.digest(self._nonce_key, bound + b"\0" + clear.encode(), "sha256")
+        sealed = AESGCM(data_key).encrypt(bytes(_NONCE), clear.encode(), bound)
+        return self._enveloped(data_key, bytes(_NONCE) + sealed)
+
+    def _enveloped(self, data_key: bytes, rest: bytes) -> str:
         wrap_nonce = hmac.digest(self._nonce_key, data_key, "sha256")[:_NONCE]
         wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
         return self._head + b2a_base64(wrap_nonce + wrapped + rest, newline=False).decode()
