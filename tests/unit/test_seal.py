@@ -1,7 +1,6 @@
 """Sealing: what a sealed text is bound to, which keys open it, and what a wrong key leads to."""
 
 import base64
-import os
 
 import pytest
 from hypothesis import given
@@ -97,8 +96,8 @@ def test_the_settings_decide(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [
-        text_of(os.urandom(16)),
-        text_of(NEW) + "," + text_of(os.urandom(31)),
+        text_of(bytes(range(16))),
+        text_of(NEW) + "," + text_of(bytes(range(31))),
         text_of(NEW, NEW),
         "correct horse battery staple",
         NEW.hex(),
