@@ -48,7 +48,9 @@ def begun(
     )
     meters.started(work.event.action, expired=entered.expired)
     if entered.expired:
-        log.warning("lease.expired", **work.names())
+        # It is the attempt before this one that never ended.
+        event = work.event
+        log.warning("lease.expired", event_id=event.event_id, lead_id=event.lead_id, attempt=work.attempt - 1)
     traces.record("claim", work.event.traceparent, clock() - before, **work.names())
     log.info("lead.started", **work.names(), fence=work.lease.fence)
     return work
