@@ -16,6 +16,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from aiohttp.typedefs import Handler
 
 from ingress.admin import Admin
+from ingress.console.views import Console
 from ingress.forwarding import LOOK_S, Forwarder
 from ingress.health import Health
 from ingress.limits import Reading, expect_continue
@@ -67,6 +68,7 @@ class Deps:
     outcomes: Outcomes
     forwarder: Forwarder | None
     operator: OperatorApi
+    console: Console
 
 
 def build_app(deps: Deps) -> tuple[web.Application, Shortcuts]:
@@ -89,7 +91,7 @@ def build_app(deps: Deps) -> tuple[web.Application, Shortcuts]:
             return problems.refuse(request, refusal)
         return None
 
-    for route in routes_of(deps.door, deps.trigger, deps.health, deps.operator):
+    for route in routes_of(deps.door, deps.trigger, deps.health, deps.operator, deps.console):
         if route.method == "GET" and not route.takes_body:
             app.router.add_get(route.path, route.handler)  # and HEAD, which monitors like
         else:
@@ -129,6 +131,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         codec = codec_of(settings)
         leads = Buckets(settings.lead_rate_limit)
         forwarder = await _forwarder(stack, settings, Forwards(pool), codec, metrics)
+        operator, console = await _operator(stack, settings, commands, codec)
         yield Deps(
             settings=settings,
             door=WebhookDoor(
@@ -156,7 +159,8 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             storage=storage,
             outcomes=outcomes,
             forwarder=forwarder,
-            operator=await _operator(stack, settings, commands, codec),
+            operator=operator,
+            console=console,
         )
 
 
@@ -176,7 +180,7 @@ async def _forwarder(
 
 async def _operator(
     stack: AsyncExitStack, settings: Settings, commands: Client, codec: PayloadCodec
-) -> OperatorApi:
+) -> tuple[OperatorApi, Console]:
     """The operator's side, with a pool of its own: what operators ask must not hold up the spool."""
     pool = await create_pool(
         settings,
@@ -186,7 +190,8 @@ async def _operator(
     )
     stack.push_async_callback(pool.close)
     operating = Operating(settings, pool, commands, codec, Audit(pool))
-    return OperatorApi(settings, Admin(settings), _reading(settings), operating)
+    common = (settings, Admin(settings), _reading(settings), operating)
+    return OperatorApi(*common), Console(*common)
 
 
 def _reading(settings: Settings) -> Reading:

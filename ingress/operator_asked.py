@@ -157,6 +157,15 @@ def _lead(query: Mapping[str, str], name: str) -> str:
     return text
 
 
+def event_id(text: str) -> str:
+    """An event's id in its usual form.
+
+    Raises:
+        Refusal: 422 ``query_invalid``.
+    """
+    return _event_id({"event_id": text})
+
+
 def _event_id(query: Mapping[str, str]) -> str:
     text = _matching(query, "event_id", EVENT_ID)
     return str(UUID(text)) if text else ""

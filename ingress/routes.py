@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ingress import openapi_door as says
 from ingress import openapi_operator as operator_says
 from ingress.answers import STATUS_PATH
+from ingress.console.views import Console
 from ingress.docs import Docs
 from ingress.health import Health
 from ingress.openapi import Route, document
@@ -16,7 +17,9 @@ WEBHOOK_PATH = "/api/v1/webhook/leads"
 TRIGGER_PATH = "/api/v1/leads/process"
 
 
-def routes_of(door: WebhookDoor, trigger: Trigger, health: Health, operator: OperatorApi) -> Sequence[Route]:
+def routes_of(
+    door: WebhookDoor, trigger: Trigger, health: Health, operator: OperatorApi, console: Console
+) -> Sequence[Route]:
     """All routes, the document's own among them."""
     routes = [
         Route("POST", WEBHOOK_PATH, door.signed, says.SIGNED, takes_body=True),
@@ -29,6 +32,7 @@ def routes_of(door: WebhookDoor, trigger: Trigger, health: Health, operator: Ope
         Route("GET", "/metrics", health.metrics, says.METRICS),
     ]
     routes += _operator_routes(operator)
+    routes += _console_routes(console)
     docs = Docs(lambda: document(routes))
     routes += [
         Route("GET", "/openapi.json", docs.openapi, says.OPENAPI),
@@ -52,4 +56,36 @@ def _operator_routes(operator: OperatorApi) -> Sequence[Route]:
         Route("POST", "/api/v1/discard", operator.discard, operator_says.DISCARD, takes_body=True),
         Route("POST", "/api/v1/replay", operator.replay, operator_says.REPLAY, takes_body=True),
         Route("GET", "/api/v1/stats", operator.stats, operator_says.STATS),
+    ]
+
+
+def _console_routes(console: Console) -> Sequence[Route]:
+    """Pages for people: the document leaves them out."""
+    pages = {
+        "": console.overview,
+        "/events": console.events,
+        "/events/{event_id}": console.event,
+        "/dead": console.dead,
+        "/leads": console.leads,
+        "/people": console.people,
+        "/alerts": console.alerts,
+        "/settings": console.effective,
+        "/actions": console.actions,
+        "/login": console.login_page,
+        "/static/{name}": console.static,
+    }
+    forms = {
+        "/login": console.login,
+        "/logout": console.logout,
+        "/events/search": console.search,
+        "/events/{event_id}/reveal": console.reveal,
+        "/dead/preview": console.preview,
+        "/dead/act": console.act,
+    }
+    return [
+        *(Route("GET", f"/console{path}", handler, None) for path, handler in pages.items()),
+        *(
+            Route("POST", f"/console{path}", handler, None, takes_body=True)
+            for path, handler in forms.items()
+        ),
     ]

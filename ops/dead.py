@@ -62,7 +62,7 @@ class DeadLetters:
     """The dead letters of all partitions."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
-        self._client = client
+        self.client = client
         self._settings = settings
 
     async def found(self, wanted: Filter, after: tuple[int, str] = (0, "")) -> AsyncIterator[DeadLetter]:
@@ -79,7 +79,7 @@ class DeadLetters:
             start = f"({after[1]}" if after[1] and partition == after[0] else "-"
             while True:
                 with translated("listing dead letters"):
-                    rows: Any = await self._client.xrange(Keys(partition).dead, start, "+", count=_PAGE)
+                    rows: Any = await self.client.xrange(Keys(partition).dead, start, "+", count=_PAGE)
                 for letter_id, fields in rows:
                     letter = _letter(partition, letter_id.decode(), text_fields(fields))
                     if wanted.takes(letter):
@@ -116,14 +116,14 @@ class DeadLetters:
             instance=s.instance,
             reason=reason,
         )
-        entry_id: bytes = await run(self._client, call)
+        entry_id: bytes = await run(self.client, call)
         await self.discard(letter)
         return entry_id.decode()
 
     async def discard(self, letter: DeadLetter) -> None:
         """Take the letter away; the event stays `failed` in the record."""
         with translated("discarding a dead letter"):
-            await self._client.xdel(Keys(letter.partition).dead, letter.letter_id)
+            await self.client.xdel(Keys(letter.partition).dead, letter.letter_id)
 
 
 def _letter(partition: int, letter_id: str, fields: dict[str, str]) -> DeadLetter:

@@ -74,7 +74,7 @@ class Operating:
     def __init__(
         self, settings: Settings, pool: asyncpg.Pool, client: Client, codec: PayloadCodec, audit: Audit
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self.pool = pool
         self.codec = codec
         self.audit = audit
@@ -93,7 +93,7 @@ class Operating:
                 break
             calls = self._calls(letter)
             least, most = least + calls[0], most + calls[1]
-        seconds = most * rate_interval_s(self._settings.c2s_rate_limit)
+        seconds = most * rate_interval_s(self.settings.c2s_rate_limit)
         return Cost(min(letters, MOST_AT_ONCE), letters > MOST_AT_ONCE, least, most, seconds)
 
     async def replay(self, actor: Actor, selection: Selection, reason: str) -> int:

@@ -23,7 +23,7 @@ class Handlers:
 
 @cache
 def the_document() -> dict[str, Any]:
-    return document(routes_of(*(Handlers() for _ in range(4))))  # type: ignore[arg-type]
+    return document(routes_of(*(Handlers() for _ in range(5))))  # type: ignore[arg-type]
 
 
 @cache

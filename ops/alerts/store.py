@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from ops.alerts.rules import Judgement
 from ops.postgres import translated
@@ -98,7 +99,7 @@ class Telling:
 class AlertStore:
     """Reads and writes the tables of alerts; raises `StorageUnavailable` where Postgres is away."""
 
-    def __init__(self, conn: asyncpg.Connection) -> None:
+    def __init__(self, conn: asyncpg.Connection | PoolConnectionProxy) -> None:
         self._conn = conn
 
     async def apply(

@@ -129,5 +129,5 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(redis_url:
     async with open_door(settings) as door:
         made = (await door.ask("GET", "/openapi.json")).json
     documented = {(m.upper(), p) for p, methods in made["paths"].items() for m in methods}
-    pages = set()  # type: set[tuple[str, str]]  # for people, not in the document
+    pages = {route for route in served if route[1].startswith("/console")}  # for people
     assert served - pages == documented

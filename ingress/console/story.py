@@ -1,0 +1,68 @@
+"""An event's facts as the rows of a timeline, in the reader's language."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ingress.console.render import say
+from ops.inspect import Story
+from ops.words import json_object, status_of
+from schema.events import AttemptFailed, Event, LeadDeadLettered, LeadProcessed, WebhookAccepted
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One fact.
+
+    Attributes:
+        after_s: since the event's receipt.
+        steps: milliseconds by step, of an attempt that ended well.
+        calls: by API, likewise.
+    """
+
+    at: datetime | None
+    after_s: float | None
+    type: str
+    status: str
+    words: str
+    error: str
+    instance: str
+    recorded: bool
+    steps: list[tuple[str, int]]
+    calls: list[tuple[str, int]]
+
+
+def timeline(story: Story, language: str) -> list[Moment]:
+    """The facts in order."""
+    start = story.facts[0].event.received_at if story.facts else None
+    found = []
+    for fact in story.facts:
+        event = fact.event
+        at = event.received_at if isinstance(event, WebhookAccepted) else event.at
+        after = max(0.0, (at - start).total_seconds()) if at and start else None
+        done = event if isinstance(event, LeadProcessed) else None
+        found.append(
+            Moment(
+                at=at,
+                after_s=after,
+                type=event.type,
+                status=status_of(event),
+                words=_words(event, language),
+                error=event.error if isinstance(event, AttemptFailed | LeadDeadLettered) else "",
+                instance="" if isinstance(event, WebhookAccepted) else event.instance,
+                recorded=fact.recorded,
+                steps=_numbers(done.timings) if done else [],
+                calls=_numbers(done.calls) if done else [],
+            )
+        )
+    return found
+
+
+def _words(event: Event, language: str) -> str:
+    values = {
+        name: getattr(event, name, "") for name in ("source", "attempt", "step", "code", "result", "reason")
+    }
+    return say(language, f"fact.{event.type}", **values)
+
+
+def _numbers(text: str) -> list[tuple[str, int]]:
+    return [(str(k), int(v)) for k, v in json_object(text).items() if isinstance(v, int | float) and v]

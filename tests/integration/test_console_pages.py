@@ -1,0 +1,113 @@
+"""The operator's work in the console, without a browser: search, story, dead letters, live parts."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from support_console import Browser, browsing
+from support_ingress import Door, entries, open_door
+from support_operator import accepted, actions, end, forget, operated_settings, record
+
+from ops.migrate import migrate
+
+
+@pytest.fixture
+async def door(redis_url: str, database_url: str) -> AsyncIterator[Door]:
+    await migrate(database_url)
+    await forget(database_url)
+    async with open_door(operated_settings(redis_url, database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def browser(door: Door) -> AsyncIterator[Browser]:
+    async with browsing(door) as opened:
+        await opened.log_in()
+        yield opened
+
+
+async def test_the_overview_shows_what_happened(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """Tiles and charts count what ended; the live part is the page's middle alone."""
+    for n in range(3):
+        await end(redis_url, await accepted(door, f"L{n}"), error="C2S answered 500" if n else "")
+    await record(redis_url, database_url)
+    page = await browser.get("/console?span=15m")
+    assert '<dd id="received">3</dd>' in page.text
+    assert "33.3 %" in page.words
+    assert page.text.count("<svg") == 6
+    assert page.text.count('<rect class="bad"') >= 1
+    live = await browser.get("/console?span=15m", HX_Request="true")
+    assert live.text.lstrip().startswith('<dl class="tiles">')
+    assert "<nav" not in live.text
+
+
+async def test_events_by_filter_and_page(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """Filters narrow the list; fifty to a page, and the next page has the rest."""
+    for n in range(52):
+        await accepted(door, f"L{n}")
+    await record(redis_url, database_url)
+    first = await browser.get("/console/events")
+    assert first.text.count('data-label="Lead"') == 50
+    onward = first.text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert (await browser.get(onward)).text.count('data-label="Lead"') == 2
+    one = await browser.get("/console/events?lead=L7&status=received&since=1h&action=on_create_lead")
+    assert one.text.count('data-label="Lead"') == 1
+    assert (await browser.get("/console/events?since=yesterday")).status == 422
+
+
+async def test_a_story_follows_live_until_its_end(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """An event in work asks for its story again and again; one that has ended does not."""
+    event_id = await accepted(door, "L1")
+    await record(redis_url, database_url)
+    path = f"/console/events/{event_id}"
+    assert f'hx-get="{path}"' in (await browser.get(path)).text
+    await end(redis_url, event_id, message="Pessoa encontrada")
+    await record(redis_url, database_url)
+    done = await browser.get(path, HX_Request="true")
+    assert "hx-get" not in done.text
+    assert "Pessoa encontrada" in done.words
+    assert "people 120" in " ".join(done.words.split())
+
+
+async def test_dead_letters_are_previewed_and_replayed(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """The preview names the number and cost; the act needs a reason, leads to the event, and is noted."""
+    ids = [await accepted(door, f"L{n}") for n in range(3)]
+    for event_id in ids:
+        await end(redis_url, event_id, error="C2S answered 500")
+    await record(redis_url, database_url)
+    assert (await browser.get("/console/dead?lead=L1")).text.count('name="event"') == 1
+    assert (await browser.post("/console/dead/preview", {"act": "replay"})).status == 422
+    preview = await browser.post("/console/dead/preview", {"act": "replay", "code": "c2s_error", "all": "1"})
+    assert "Replay 3 event(s)?" in preview.words
+    assert "Takes 3 to 6 C2S calls" in preview.words
+    one = {"event": ids[0], "act": "replay"}
+    assert (await browser.post("/console/dead/act", one)).status == 422
+    done = await browser.post("/console/dead/act", one | {"reason": "C2S is back"})
+    assert done.headers["Location"] == f"/console/events/{ids[0]}?done=replayed"
+    rest = {"all": "1", "act": "discard", "reason": "tests"}
+    assert (await browser.post("/console/dead/act", rest)).headers["Location"].endswith("count=2")
+    assert entries(redis_url, "c2s:{0}:dead") == []
+    assert [row[1:] for row in (await actions(database_url))[1:]] == [
+        ("dead_replayed", ids[0], "C2S is back", 1),
+        ("dead_discarded", "all", "tests", 2),
+    ]
+
+
+async def test_two_languages(browser: Browser) -> None:
+    """As the browser prefers, until another is chosen, which is remembered."""
+    assert "Overview" in (await browser.get("/console")).words
+    assert "Visão geral" in (await browser.get("/console", Accept_Language="pt-BR,pt;q=0.9")).words
+    assert 'lang="pt-BR"' in (await browser.get("/console?lang=pt")).text
+    assert "Eventos" in (await browser.get("/console/events")).words
+
+
+async def test_an_unknown_event_is_told_as_a_page(browser: Browser) -> None:
+    assert (await browser.get("/console/events/00000000-0000-0000-0000-000000000000")).status == 404
+    assert "No such event" in (await browser.get("/console/events/nonsense")).words
