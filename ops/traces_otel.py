@@ -1,5 +1,6 @@
 """Spans by OpenTelemetry, sent in batches by a thread; imported only where a collector is named."""
 
+import threading
 import time
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ops.traces import Attribute
 
 _TIMEOUT_S = 3
+_CLOSE_S = 4.0
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -81,8 +83,10 @@ class OpenTelemetry:
         made.end(end_ns)
 
     def close(self) -> None:
-        """Send the rest."""
-        self._provider.shutdown()
+        """Send the rest, as far as a few seconds allow: a collector that is away must not hold up an end."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(_CLOSE_S)
 
 
 def _context(parent: str) -> Context | None:
