@@ -36,7 +36,6 @@ from schema.errors import StorageUnavailable
 log = structlog.get_logger()
 
 _IDLE_TICK_S = 1800.0  # a net under the wake channel, whose messages may be lost
-_QUIET_S = 1.0  # a read that blocked longer than this found the instance idle
 _PAUSE_S = 0.5
 _SAFETY_S = 0.05
 _SWEEP_S = 600.0  # least time between two looks for consumers of dead instances
@@ -123,11 +122,11 @@ class Engine:
 
     async def _read_once(self) -> None:
         free = await self._slots.some()
-        asked = self._clock()
         most = min(free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
         entries = await self._store.read(most, self._settings.block_secs)
         if entries:
-            task = asyncio.create_task(self._claim(entries, wake=self._clock() - asked > _QUIET_S))
+            # Whoever was told of earlier work looks again only as long as it finds some pending.
+            task = asyncio.create_task(self._claim(entries, wake=self._slots.idle))
             self._claims.add(task)
             task.add_done_callback(self._claims.discard)
 

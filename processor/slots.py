@@ -50,6 +50,11 @@ class Slots:
         """Slots for leads of low priority."""
         return max(0, self.low_most - self._low - self._low_asked)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no lead is in work but those whose end is being recorded, and may be over by now."""
+        return self._in_work == self._ending
+
     async def some(self) -> int:
         """Wait for a free slot; how many there are."""
         while not self.free:

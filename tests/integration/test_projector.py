@@ -347,6 +347,19 @@ async def test_a_failure_inside_the_transaction_leaves_nothing(db, redis, reader
     assert await db.fetchval("SELECT duplicate_count FROM webhook_events") == 1
 
 
+async def test_a_checkpoint_that_cannot_be_written_takes_the_rows_with_it(db, redis, reader):
+    """However a batch's transaction is cut, no row is there of which the checkpoint does not know."""
+    await put(redis, *story("L1"))
+    await db.execute("ALTER TABLE projection_checkpoints ADD CONSTRAINT no_more CHECK (false)")
+    try:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await projector(db, reader).poll_once(0.001)
+    finally:
+        await db.execute("ALTER TABLE projection_checkpoints DROP CONSTRAINT no_more")
+    assert not any((await dump(db)).values())
+    assert await db.fetchval("SELECT count(*) FROM event_log") == 0
+
+
 async def test_a_second_projector_cannot_advance_from_the_same_place(db, schema, redis, reader):
     """The checkpoint's compare-and-set refuses whoever read before the other wrote."""
     await put(redis, *story("L1"))

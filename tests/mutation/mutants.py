@@ -5,6 +5,9 @@ from dataclasses import dataclass
 PROTOCOL = "tests/contract/test_protocol.py::"
 ENGINE = "tests/integration/test_engine.py::"
 PROJECTOR = "tests/integration/test_projector.py::"
+SEND = "tests/unit/test_send.py::"
+GATE = "tests/unit/test_gate.py::"
+LEASES = "tests/simulation/test_leases.py::"
 SIMULATION = "tests/simulation/test_schedules.py::test_every_promise_holds_after_every_schedule[0-99]"
 
 
@@ -66,7 +69,10 @@ MUTANTS = (
         "processor/send.py",
         "if (intent or work.verify) and await self._is_there(work, intent, ref):",
         "if False:",
-        (ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated",),
+        (
+            ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated[lost_reply]",
+            LEASES + "test_what_a_dead_owner_had_sent_is_found",
+        ),
     ),
     Mutant(
         "verify_after_an_attempt_that_never_ended",
@@ -103,5 +109,74 @@ MUTANTS = (
         "            await checkpoint.advance(self._conn, at, after)\n            at = after\n"
         "            async with self._conn.transaction():\n",
         (PROJECTOR + "test_a_failure_inside_the_transaction_leaves_nothing",),
+    ),
+    Mutant(
+        "settling_before_the_read",
+        "processor/send.py",
+        "            if age < self._settle_s:\n",
+        "            if False:\n",
+        (
+            SEND + "test_a_send_that_may_still_arrive_is_not_looked_for_before_it_has_settled",
+            SEND + "test_an_intent_that_was_lost_with_its_entry_settles_from_its_recovery",
+        ),
+    ),
+    Mutant(
+        "settling_of_a_lost_intent",
+        "processor/send.py",
+        "max(float(intent or 0), float(work.steps.get(SETTLE) or 0))",
+        "float(intent or 0)",
+        (SEND + "test_an_intent_that_was_lost_with_its_entry_settles_from_its_recovery",),
+    ),
+    Mutant(
+        "last_look_at_the_lease",
+        "processor/send.py",
+        "        work.still_mine()\n",
+        "",
+        (SEND + "test_who_slept_past_the_lease_sends_nothing",),
+    ),
+    Mutant(
+        "last_look_at_the_lease_after_the_turn",
+        "processor/gate.py",
+        "        if work.sending:\n            work.still_mine()\n",
+        "",
+        (GATE + "test_a_sleeper_does_not_send",),
+    ),
+    Mutant(
+        "heartbeat",
+        "processor/engine.py",
+        "        if not works:\n            return\n",
+        "        return\n",
+        (LEASES + "test_work_longer_than_a_lease_keeps_its_lead",),
+    ),
+    Mutant(
+        "takeover_of_the_dead",
+        "schema/lua/tick.lua",
+        "  for _, id in ipairs(reply[2]) do\n",
+        "  for _, id in ipairs({}) do\n",
+        (
+            PROTOCOL + "test_losing_the_schedule_loses_nothing[model]",
+            LEASES + "test_a_dead_owners_lead_is_taken_over_as_soon_as_may_be",
+        ),
+    ),
+    Mutant(
+        "word_of_new_work_to_the_idle",
+        "processor/engine.py",
+        "wake=self._slots.idle",
+        "wake=False",
+        (LEASES + "test_a_dead_owners_lead_is_taken_over_as_soon_as_may_be",),
+    ),
+    Mutant(
+        "same_delivery_again",
+        "schema/lua/append.lua",
+        "    local mine = again and ",
+        "    local mine = false and ",
+        (PROTOCOL + "test_append_whose_reply_was_lost_is_not_repeated[model]",),
+    ),
+    Mutant(
+        "entry_in_ones_own_hands",
+        "schema/lua/enter.lua",
+        "  if owner_of(webhooks, group, entry_id) ~= instance then return {'gone'} end\n",
+        "",
+        (PROTOCOL + "test_an_entry_that_is_not_ours_cannot_be_entered[model]",),
     ),
 )

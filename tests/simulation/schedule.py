@@ -145,7 +145,7 @@ class Schedule:
         for lead in range(self.rng.randint(1, 3)):
             actions = [CREATE, *self.rng.choices([UPDATE, UPDATE, CLOSE], k=self.rng.randint(0, 2))]
             for n, action in enumerate(dict.fromkeys(actions) if CLOSE in actions else actions):
-                senders.append(self._deliver(_item(f"L{lead}", action, f"v{n}")))
+                senders.append(self._deliver(webhook_of(f"L{lead}", action, f"v{n}")))
         return senders
 
     def _open_door(self) -> None:
@@ -211,7 +211,8 @@ class Schedule:
         return "\n".join([f"seed {self.seed}", *sorted(lines, key=lambda line: float(line.split()[0]))])
 
 
-def _item(lead: str, action: str, version: str) -> Appending:
+def webhook_of(lead: str, action: str, version: str) -> Appending:
+    """A webhook; with every second length of version it carries the customer."""
     body: dict[str, Any] = {"id": lead, "hook_action": action}
     if len(version) % 2 == 0:
         body["attributes"] = {"customer": CUSTOMER}
