@@ -92,15 +92,22 @@ ON CONFLICT (lead_id) DO UPDATE SET event_id = excluded.event_id, hook_action = 
 WHERE excluded.fence > s.fence
 """
 
+# The event's row, written before, has the newest fact: an older one met again neither buries nor revives it.
 _DEAD = """
 INSERT INTO dead_letters
     (event_id, lead_id, hook_action, dead_at, step, error_code, error_message, attempts)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::text[], $8::int[])
+SELECT x.event_id, x.lead_id, x.hook_action, x.dead_at, x.step, x.error_code, x.error_message, x.attempts
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
+    $8::int[], $9::bigint[])
+  AS x(event_id, lead_id, hook_action, dead_at, step, error_code, error_message, attempts, fence)
+JOIN webhook_events w ON w.id = x.event_id AND w.status = 'failed' AND w.fence = x.fence
 ON CONFLICT (event_id) DO UPDATE SET dead_at = excluded.dead_at, step = excluded.step,
     error_code = excluded.error_code, error_message = excluded.error_message, attempts = excluded.attempts
 """
-_ALIVE = "DELETE FROM dead_letters WHERE event_id = ANY($1::uuid[])"
+_ALIVE = """
+DELETE FROM dead_letters d USING webhook_events w
+WHERE d.event_id = ANY($1::uuid[]) AND w.id = d.event_id AND w.status <> 'failed'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +201,7 @@ def _ended(fact: Fact, event: Outcome) -> tuple[object, ...]:
 
 def _letter(fact: Fact, event: LeadDeadLettered) -> tuple[object, ...]:
     head = (UUID(event.event_id), event.lead_id, event.action, fact.at)
-    return (*head, event.step or None, event.code or None, event.error or None, event.attempt)
+    return (*head, event.step or None, event.code or None, event.error or None, event.attempt, event.fence)
 
 
 def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:

@@ -195,6 +195,40 @@ async def test_an_event_that_ended_unseen_by_the_record_is_not_recovered(world):
     await pool.close()
 
 
+@pytest.mark.parametrize("lead", ["final-1", "nomatch-final-1"])
+async def test_an_event_that_postgres_holds_as_final_is_not_worked_on_again(world, lead):
+    """Its dedup key is lost in Redis and its webhook comes again: no call at all, no second message."""
+    async with projecting(world) as catch_up, world.engine():
+        event_id = await world.accept(lead)
+        await world.ends(1)
+        await catch_up()
+        before = await world.state()
+        await world.redis.delete(*[key async for key in world.redis.scan_iter("c2s:{0}:dedup:*")])
+        assert await world.accept(lead) == event_id
+        [_, again] = await world.ends(2)
+    assert (again.type, again.reason) == ("event_ignored", "already_final")
+    after = await world.state()
+    assert (after["messages"], after["calls"]) == (before["messages"], before["calls"])
+
+
+async def test_an_attempt_on_record_is_verified_though_redis_forgot_its_steps(world):
+    """Its send intent is lost with its steps: the record knows of the attempt, so the lead is read first."""
+    await world.fault(target="c2s.create_message", kind="lost_reply", times=1)
+    event_id = await world.accept("forgotten-1")
+    async with projecting(world) as catch_up:
+        async with world.engine(backoff_base_secs=60, backoff_max_secs=60):
+            while not any(e.type == "attempt_failed" for e in await world.outcomes()):
+                await world.redis.xread({KEYS.outcomes: "$"}, block=20)
+        await catch_up()
+        assert await world.redis.delete(KEYS.steps(event_id), KEYS.retries) == 2
+        async with world.engine(lease_ttl_secs=1.0, heartbeat_secs=0.2, reclaim_idle_secs=1.1):
+            [end] = await world.ends(1)
+    assert (end.result, end.attempt) == ("sent", 1)
+    state = await world.state()
+    assert len(state["messages"]["forgotten-1"]) == 1
+    assert (state["calls"]["c2s.create_message"], state["calls"]["c2s.get_lead"]) == (1, 1)
+
+
 async def test_an_update_of_a_messaged_lead_sends_nothing(world):
     """Our own message updates the lead at C2S: the update that follows must not send another."""
     async with projecting(world) as catch_up:

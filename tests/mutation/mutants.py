@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+SERVERS = "tests/integration/"
 PROTOCOL = "tests/contract/test_protocol.py::"
 ENGINE = "tests/integration/test_engine.py::"
 PROJECTOR = "tests/integration/test_projector.py::"
 SEND = "tests/unit/test_send.py::"
 GATE = "tests/unit/test_gate.py::"
+BATCHES = "tests/integration/test_projector_batches.py::"
 LEASES = "tests/simulation/test_leases.py::"
 SIMULATION = "tests/simulation/test_schedules.py::test_every_promise_holds_after_every_schedule[0-99]"
 
@@ -19,6 +21,7 @@ class Mutant:
         name: the mechanism that is off.
         old: text that must stand in ``path`` exactly once.
         guards: tests that must fail with the change and pass without it.
+        on_servers: whether the guards need real servers (and so the house's conftest).
     """
 
     name: str
@@ -26,6 +29,10 @@ class Mutant:
     old: str
     new: str
     guards: tuple[str, ...]
+
+    @property
+    def on_servers(self) -> bool:
+        return any(guard.startswith(SERVERS) for guard in self.guards)
 
 
 # The webhook's dedup key first, its entry in a second step: what `append` must never be.
@@ -69,10 +76,7 @@ MUTANTS = (
         "processor/send.py",
         "if (intent or work.verify) and await self._is_there(work, intent, ref):",
         "if False:",
-        (
-            ENGINE + "test_an_ambiguous_send_is_verified_before_it_is_repeated[lost_reply]",
-            LEASES + "test_what_a_dead_owner_had_sent_is_found",
-        ),
+        (LEASES + "test_what_a_dead_owner_had_sent_is_found",),
     ),
     Mutant(
         "verify_after_an_attempt_that_never_ended",
@@ -178,5 +182,49 @@ MUTANTS = (
         "  if owner_of(webhooks, group, entry_id) ~= instance then return {'gone'} end\n",
         "",
         (PROTOCOL + "test_an_entry_that_is_not_ours_cannot_be_entered[model]",),
+    ),
+    Mutant(
+        "checkpoint_in_the_transaction_not_after_it",
+        "projections/projector.py",
+        "                await checkpoint.advance(self._conn, at, after)\n"
+        '                reached("project.before_commit")\n',
+        '            reached("project.before_commit")\n'
+        "            await checkpoint.advance(self._conn, at, after)\n",
+        (PROJECTOR + "test_a_checkpoint_that_cannot_be_written_takes_the_rows_with_it",),
+    ),
+    Mutant(
+        "guard_of_older_facts",
+        "projections/webhook_events.py",
+        "(x.fence, x.rank) > (w.fence, w.rank)",
+        "true",
+        (BATCHES + "test_older_facts_never_move_a_row_back[0]",),
+    ),
+    Mutant(
+        "guard_of_older_ends_of_a_lead",
+        "projections/trail.py",
+        "WHERE excluded.fence > s.fence\n",
+        "",
+        (BATCHES + "test_older_facts_never_move_a_row_back[0]",),
+    ),
+    Mutant(
+        "guard_of_older_deaths",
+        "projections/trail.py",
+        " AND w.status = 'failed' AND w.fence = x.fence",
+        "",
+        (BATCHES + "test_older_facts_never_move_a_row_back[0]",),
+    ),
+    Mutant(
+        "final_check_against_the_record",
+        "processor/pipeline.py",
+        "if past is not None and past.final:",
+        "if False:",
+        (ENGINE + "test_an_event_that_postgres_holds_as_final_is_not_worked_on_again[final-1]",),
+    ),
+    Mutant(
+        "attempts_on_record",
+        "processor/pipeline.py",
+        "work.verify = work.verify or past.attempted",
+        "pass",
+        (ENGINE + "test_an_attempt_on_record_is_verified_though_redis_forgot_its_steps",),
     ),
 )
