@@ -3,7 +3,11 @@
 import asyncio
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -222,3 +226,34 @@ async def test_messages_from_before_there_were_keys_are_sealed_by_a_rotation(wor
         assert differences is None or report.differences == differences, report.examples
     assert await conn.fetchval("SELECT count(*) FROM people WHERE name NOT LIKE 'sealed:%'") == 0
     await conn.close()
+
+
+async def test_the_commands_say_what_needs_which_key(sealed):
+    """`keys status` and `rotate`: exit code 2 without keys, 1 where one is missing, 0 once all is new."""
+    async with projecting(sealed) as catch_up, sealed.engine():
+        await sealed.accept("seal-cli")
+        await sealed.ends(1)
+        await catch_up()
+
+    def c2s(*words: str, keys: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PAYLOAD_KEYS")},
+            "REDIS_URL": sealed.settings.redis_url.get_secret_value(),
+            "DATABASE_URL": sealed.settings.database_url.get_secret_value(),
+            **({"PAYLOAD_KEYS": keys} if keys else {}),
+        }
+        command = [Path(sys.executable).with_name("c2s"), "keys", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    new = c2s("new", keys="").stdout.strip()
+    assert len(base64.b64decode(new)) == 32
+    without = c2s("status", keys="")
+    assert (without.returncode, "PAYLOAD_KEYS" in without.stderr) == (2, True)
+    missing = c2s("status", "--json", keys=new)
+    assert missing.returncode == 1
+    assert {use["standing"] for use in json.loads(missing.stdout)} == {"MISSING"}
+    assert c2s("rotate", keys=new).returncode == 1
+    assert c2s("rotate", keys=f"{new},{OLD}").returncode == 0
+    status = c2s("status", "--json", keys=new)
+    assert status.returncode == 0
+    assert {use["standing"] for use in json.loads(status.stdout)} == {"newest"}
