@@ -10,7 +10,17 @@ import asyncpg
 from ops.postgres import translated
 
 Via = Literal["console", "api", "cli"]
-Action = Literal["login", "logout", "payload_revealed", "person_searched", "dead_replayed", "dead_discarded"]
+Action = Literal[
+    "login",
+    "logout",
+    "payload_revealed",
+    "person_searched",
+    "dead_replayed",
+    "dead_discarded",
+    "subject_shown",
+    "subject_exported",
+    "subject_erased",
+]
 
 _DERIVED = b"c2s-leadstream:operator"
 _ID_HEX = 8

@@ -21,6 +21,7 @@ from ops.cli.forwards import forwards
 from ops.cli.keys import keys
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
 from ops.cli.secret import secret
+from ops.cli.subject import subject
 from ops.cli.subscribing import SUBSCRIBE_EXAMPLE, UNSUBSCRIBE_EXAMPLE, subscribe, unsubscribe
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, environment, settings_of
 from ops.sandbox.webhooks import Shape
@@ -44,6 +45,7 @@ app.add_typer(forwards, name="forwards")
 app.add_typer(secret, name="secret")
 app.add_typer(keys, name="keys")
 app.add_typer(alerts, name="alerts")
+app.add_typer(subject, name="subject")
 
 
 def run(arguments: Sequence[str]) -> NoReturn:

@@ -40,7 +40,12 @@ def say_error(words: str) -> None:
 
 def print_json(value: object) -> None:
     """A value as indented JSON; times in the stored form."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    print(text_of(value))
+
+
+def text_of(value: object) -> str:
+    """The same text, for a file."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
 
 
 def print_json_line(value: object) -> None:
