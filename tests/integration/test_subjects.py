@@ -116,7 +116,7 @@ async def kept(db: asyncpg.Connection) -> list[tuple]:
     return [tuple(row) for row in rows]
 
 
-@pytest.mark.parametrize("keys", ["", KEY])
+@pytest.mark.parametrize("keys", ["", KEY], ids=["clear", "sealed"])
 async def test_one_of_many_is_erased_while_their_lead_is_in_work(world, db, keys):
     """A second webhook of theirs is in work: it ends unsent, nothing is left; rebuild and recover agree."""
     world.settings = type(world.settings).model_validate(
