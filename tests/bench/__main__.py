@@ -17,7 +17,14 @@ from bench.figures import shown
 from bench.rig import pin
 
 # Name, and how much work one round is.
-SCENARIOS = {"ingress": 15_000, "sealing": 15_000, "processing": 20_000, "budget": 200}
+SCENARIOS = {
+    "ingress": 15_000,
+    "sealing": 15_000,
+    "processing": 20_000,
+    "end_to_end": 12_000,
+    "commands": 600,  # idle seconds
+    "budget": 200,
+}
 
 
 def main() -> int:

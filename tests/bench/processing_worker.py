@@ -66,7 +66,9 @@ async def bare(count: int, url: str) -> float:
 
 async def ours(count: int, url: str, concurrency: int, wait_s: float) -> float:
     """The engine as it is, over a pipeline of no work."""
-    settings = Settings.model_validate({"redis_url": url, "processor_concurrency": concurrency})
+    # Without limits outside: with ten calls a minute, an instance would hold only ten leads.
+    limits = dict.fromkeys(("c2s_rate_limit", "diretrix_rate_limit", "work_api_rate_limit"), "0")
+    settings = Settings.model_validate({"redis_url": url, "processor_concurrency": concurrency, **limits})
     commands, reader = command_client(url), blocking_client(url, block_s=settings.block_secs)
     store = LeadStore(Keys(0), commands, reader, settings)
     stop = asyncio.Event()

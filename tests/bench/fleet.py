@@ -1,0 +1,129 @@
+"""A whole fleet for the scenarios that need one: door, processors, projector, a sandbox without limits."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bench.http_load import post
+from bench.rig import SECRET, answers, body, postgres_server, python, redis_server
+from ops.dev.ports import free_port
+from ops.migrate import migrate
+from ops.sign import sign
+
+PATH = "/api/v1/webhook/leads"
+_APIS = ("C2S", "DIRETRIX", "WORK_API")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A running fleet.
+
+    Attributes:
+        port: of the door.
+        conn: a connection of the bench's own.
+        processes: by name.
+    """
+
+    port: int
+    redis_url: str
+    conn: asyncpg.Connection
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    async def ended(self, count: int, within_s: float) -> float:
+        """Until so many events have their good end on record; seconds that it took."""
+        begun = time.monotonic()
+        while (
+            await self.conn.fetchval("SELECT count(*) FROM webhook_events WHERE status = 'success'") < count
+        ):
+            if time.monotonic() - begun > within_s:
+                raise TimeoutError(f"fewer than {count} events ended")
+            await asyncio.sleep(0.1)
+        return time.monotonic() - begun
+
+
+@asynccontextmanager
+async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fleet]:
+    """Start everything; one webhook has come through to its row when the block begins."""
+    door, outside = free_port(), free_port()
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folder))
+        database = stack.enter_context(postgres_server(folder))
+        await migrate(database.url)
+        limits = {f"{api}_RATE_LIMIT": "0" for api in _APIS}
+        words = ("-m", "ops.sandbox", "--port", str(outside))
+        stack.enter_context(python(*words, core=1, **limits))
+        answers(outside)
+        env = {
+            "REDIS_URL": redis.url,
+            "DATABASE_URL": database.url,
+            "C2S_WEBHOOK_SECRET": SECRET,
+            "HOST": "127.0.0.1",
+            "PORT": str(door),
+            "LOG_FORMAT": "json",
+            **limits,
+            **{f"{api}_BASE_URL": f"http://127.0.0.1:{outside}" for api in _APIS},
+            **dict.fromkeys(("C2S_TOKEN", "DIRETRIX_USER", "DIRETRIX_PASS", "WORK_API_KEY"), "sandbox"),
+            **more,
+        }
+        modules = {"ingress": "ingress", "projector": "projections"}
+        modules |= {f"processor-{n + 1}": "processor" for n in range(processors)}
+        processes = {
+            name: stack.enter_context(python("-m", module, INSTANCE=name, **env))
+            for name, module in modules.items()
+        }
+        answers(door)
+        conn = await asyncpg.connect(database.url)
+        try:
+            made = Fleet(door, redis.url, conn, processes)
+            await send(door, [request("warm")])
+            await made.ended(1, 60)
+            yield made
+        finally:
+            await conn.close()
+
+
+def request(lead: str) -> bytes:
+    """A signed create webhook of 200 bytes, without the customer."""
+    raw = body(lead)
+    return post(PATH, raw, **{"X-C2S-Signature": sign(SECRET, raw)})
+
+
+async def send(port: int, requests: Sequence[bytes], per_second: float = 0.0) -> None:
+    """Send over one connection each after the other; at fixed times where a rate is given.
+
+    Raises:
+        RuntimeError: an answer other than 200.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    begun = time.monotonic()
+    try:
+        for number, one in enumerate(requests):
+            if per_second and (left := begun + number / per_second - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            writer.write(one)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(head.split(b"\r\n", 1)[0].decode())
+            await reader.readexactly(_length(head))
+    finally:
+        writer.close()
+
+
+def _length(head: bytes) -> int:
+    lower = head.lower()
+    at = lower.index(b"content-length:") + 15
+    return int(lower[at : lower.index(b"\r\n", at)])
+
+
+async def watched(until: Callable[[], bool], look: Callable[[], Any], every_s: float) -> None:
+    """Look again and again."""
+    while not until():
+        await look()
+        await asyncio.sleep(every_s)
