@@ -115,7 +115,7 @@ async def _stand_by_and_project(
         await _take_lock(conn, outage)
         log.info("projector.active")
         meters.active.set(1)
-        async with watching(settings):
+        async with watching(settings, lambda: (fleet.checkpoints, outage.lasts)):
             projecting = _project(settings, conn, reader, outage, meters=meters, fleet=fleet)
             await until(lost, together(projecting, keep_archive(settings), keep_raw(settings)))
     finally:

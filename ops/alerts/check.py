@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from ops.alerts.channels import NotTold, Tell, channels_of, ping
-from ops.alerts.readings import read_all
+from ops.alerts.readings import RedisReadings, read_all
 from ops.alerts.rules import Firing, faults, judge
 from ops.alerts.store import Alert, AlertStore, Change, Telling
 from ops.inspect import Unmigrated
@@ -34,16 +34,23 @@ class Checked:
         changes: what opened and resolved by this check.
         faults: why the synthetic check failed; empty where it passed.
         unjudged: whether Redis could not be asked, so that its rules say nothing.
+        redis: what it said; None where it could not be asked.
     """
 
     firing: tuple[Firing, ...]
     changes: tuple[Change, ...]
     faults: tuple[str, ...]
     unjudged: bool
+    redis: RedisReadings | None = None
 
 
 async def check(
-    settings: Settings, checker: Checker, *, look_only: bool = False, client: Client | None = None
+    settings: Settings,
+    checker: Checker,
+    *,
+    look_only: bool = False,
+    client: Client | None = None,
+    known: RedisReadings | None = None,
 ) -> Checked:
     """Read, judge, store and tell.
 
@@ -52,6 +59,7 @@ async def check(
         checker: who asks.
         look_only: store and tell nothing.
         client: of Redis, for who checks often; one is opened for this check where there is none.
+        known: what Redis said before, where nothing has happened since: it is not asked again.
 
     Raises:
         StorageUnavailable: Postgres is away.
@@ -60,7 +68,7 @@ async def check(
     conn = await connect(settings, application_name=f"c2s-alerts-{settings.instance}")
     redis = client or command_client(settings.redis_url.get_secret_value())
     try:
-        readings = await read_all(conn, redis, settings)
+        readings = await read_all(conn, redis, settings, known=known)
         judgement = judge(readings, settings)
         ills = faults(readings, settings)
         if look_only:
@@ -77,7 +85,8 @@ async def check(
         if client is None:
             await redis.aclose()
         await _close(conn)
-    return Checked(judgement.firing, tuple(changes), tuple(ills), readings.redis is None)
+    unjudged = readings.redis is None
+    return Checked(judgement.firing, tuple(changes), tuple(ills), unjudged, readings.redis)
 
 
 async def recent(settings: Settings, window_s: float) -> list[Alert]:

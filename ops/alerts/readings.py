@@ -20,6 +20,7 @@ from schema.survey import Surveyed, read_survey, survey
 
 APIS = ("c2s", "diretrix", "work")
 _START = "0-0"
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,17 @@ class Readings:
     redis_fault: str = field(default="")
 
 
-async def read_all(conn: asyncpg.Connection, client: Client, settings: Settings) -> Readings:
-    """Ask both.
+def is_quiet(redis: RedisReadings) -> bool:
+    """Whether nothing there waits or fails: without a webhook it stays so."""
+    waits = redis.oldest_s is not None or redis.lag_s is not None
+    rotating = redis.previous_secret_s is not None and redis.previous_secret_s < _DAY_S
+    return not (waits or rotating or redis.breakers or redis.disk)
+
+
+async def read_all(
+    conn: asyncpg.Connection, client: Client, settings: Settings, *, known: RedisReadings | None = None
+) -> Readings:
+    """Ask both; Redis only where what it says is not known.
 
     Raises:
         StorageUnavailable: Postgres is away: without it nothing can be stored either.
@@ -86,6 +96,8 @@ async def read_all(conn: asyncpg.Connection, client: Client, settings: Settings)
         record = await read_record(conn, settings)
         rows = await conn.fetch(query("checkpoints"))
     checkpoints = {(row["partition"], row["stream"]): row["entry_id"] for row in rows}
+    if known is not None:
+        return Readings(record, known)
     try:
         return Readings(record, await _read_redis(client, settings, checkpoints))
     except (StorageUnavailable, RedisError) as error:

@@ -1,9 +1,11 @@
 """Settings of the engine."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
+
+_ECO_BLOCK_S = 300.0
 
 
 class Engine(BaseSettings):
@@ -21,6 +23,9 @@ class Engine(BaseSettings):
         description="how long an update waits for newer ones of its lead, of which the last is worked",
     )
     block_secs: float = Field(60.0, gt=0, description="longest blocking read on an idle stream")
+    eco: bool = Field(
+        default=False, description="for a Redis billed per command: BLOCK_SECS is 300 where it is not set"
+    )
     max_attempts: int = Field(8, ge=1, description="attempts before an event becomes a dead letter")
     backoff_base_secs: float = Field(2.0, gt=0, description="first retry's greatest delay; doubles each time")
     backoff_max_secs: float = Field(600.0, gt=0, description="greatest delay of a retry")
@@ -30,3 +35,9 @@ class Engine(BaseSettings):
         "verify", description="after an ambiguous send: read the lead first, or never send again"
     )
     dry_run: bool = Field(default=False, description="do everything but the POST to C2S")
+
+    @model_validator(mode="after")
+    def _block_longer(self) -> Self:
+        if self.eco and "block_secs" not in self.model_fields_set:
+            self.block_secs = _ECO_BLOCK_S
+        return self

@@ -68,3 +68,10 @@ def test_a_given_environment_is_the_only_one(monkeypatch):
     monkeypatch.setenv("MAX_ATTEMPTS", "3")
     assert load_settings("ingress", DOOR).max_attempts == 8
     assert load_settings("ingress", {**DOOR, "MAX_ATTEMPTS": "5"}).max_attempts == 5
+
+
+def test_eco_blocks_longer_but_not_against_an_explicit_setting():
+    """A Redis billed per command is asked every five minutes; who sets the time himself gets it."""
+    assert load_settings("cli", {}).block_secs == 60
+    assert load_settings("cli", {"ECO": "true"}).block_secs == 300
+    assert load_settings("cli", {"ECO": "true", "BLOCK_SECS": "90"}).block_secs == 90
