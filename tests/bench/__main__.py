@@ -14,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from bench.figures import shown
+from bench.page import write
 from bench.rig import pin
 
 # Name, and how much work one round is.
@@ -33,6 +34,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"some of: {', '.join(SCENARIOS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the usual work per round")
+    parser.add_argument(
+        "--write", action="store_true", help="docs/performance.md from what is in bench-results/"
+    )
     asked = parser.parse_args()
     names = asked.only.split(",") if asked.only else list(SCENARIOS)
     if unknown := set(names) - set(SCENARIOS):
@@ -49,6 +53,8 @@ def main() -> int:
         for what, value in found.items():
             print(shown(what, value))
         (results / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
+    if asked.write:
+        write(results, Path("docs/performance.md"))
     return 0
 
 

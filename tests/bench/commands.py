@@ -8,16 +8,21 @@ import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import psutil
 
 from bench.fleet import Fleet, fleet, request, send
 from bench.http_load import load
+from schema.scripts import ScriptName, script
 
 SPARSE = 20
 SATURATED = 600
 DAY_S = 86_400
+
+
+_SCRIPTS = {script(name).sha1: name for name in get_args(ScriptName)}
 
 
 class Monitor:
@@ -36,7 +41,9 @@ class Monitor:
         if b"[" not in place or place.endswith(b" lua"):
             return
         self.ports[int(place.rpartition(b":")[2])] += 1
-        self.names[rest.split(b'"')[1].decode().upper()] += 1
+        words = rest.split(b'"')[1:4:2]
+        name = words[0].decode().upper()
+        self.names[_SCRIPTS.get(words[-1].decode(errors="replace"), name)] += 1
 
 
 @asynccontextmanager

@@ -1,0 +1,38 @@
+"""docs/performance.md, made of bench-results/: a table for each scenario, and what bounds it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.figures import shown
+
+HEAD = """# Performance
+
+Written by `make bench ARGS="--write"` from the last run of each scenario (`bench-results/`): median
+(least to most). What is measured has one core to itself, load and servers the other. On a machine that others
+use at the same time, rates say little; processor time and counts say more. How far one machine goes:
+[scaling.md](scaling.md).
+"""
+BOUNDS = {
+    "ingress": "Python in the door: aiohttp's own half of the time is the floor; beside it the signature,"
+    " JSON, the event's id, the log line and the batch's arguments.",
+    "sealing": "AES-GCM and its key derivation, on top of the above.",
+    "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
+    "end_to_end": "Processor time of each lead's outside calls, and of the sandbox that answers them; all"
+    " our processes share one core here.",
+    "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",
+    "budget": "The limit itself: sixty calls a minute.",
+}
+
+
+def write(results: Path, page: Path) -> None:
+    """Write the page."""
+    parts = [HEAD]
+    for name, bound in BOUNDS.items():
+        kept = results / f"{name}.json"
+        if not kept.is_file():
+            continue
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        lines = "\n".join(shown(what, value).rstrip() for what, value in found.items())
+        parts.append(f"## {name}\n\n```\n{lines}\n```\n\nBound by: {bound}\n")
+    page.write_text("\n".join(parts), encoding="utf-8")
