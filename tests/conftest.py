@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 import redis
+from support_chromium import CHROMIUM, MISSING
 
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
@@ -63,3 +64,10 @@ def _psql(server: EmbeddedPostgres, statement: str) -> None:
         check=True,
         timeout=60,
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what could not run here."""
+    if not CHROMIUM:
+        terminalreporter.section("browser tests", red=True, bold=True)
+        terminalreporter.write_line(MISSING, red=True, bold=True)

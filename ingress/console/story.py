@@ -1,11 +1,12 @@
 """An event's facts as the rows of a timeline, in the reader's language."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ingress.console.render import say
 from ops.inspect import Story
-from ops.words import json_object, status_of
+from ops.unprojected import Fact, position
+from ops.words import DUPLICATE, json_object, status_of
 from schema.events import AttemptFailed, Event, LeadDeadLettered, LeadProcessed, WebhookAccepted
 
 
@@ -37,7 +38,7 @@ def timeline(story: Story, language: str) -> list[Moment]:
     found = []
     for fact in story.facts:
         event = fact.event
-        at = event.received_at if isinstance(event, WebhookAccepted) else event.at
+        at = _at(fact)
         after = max(0.0, (at - start).total_seconds()) if at and start else None
         done = event if isinstance(event, LeadProcessed) else None
         found.append(
@@ -55,6 +56,22 @@ def timeline(story: Story, language: str) -> list[Moment]:
             )
         )
     return found
+
+
+def standing(moments: list[Moment], recorded: str) -> str:
+    """The event's status after its last fact; the record may be a moment behind the streams."""
+    known = (moment.status for moment in reversed(moments) if moment.status not in ("", DUPLICATE))
+    return next(known, recorded)
+
+
+def _at(fact: Fact) -> datetime | None:
+    event = fact.event
+    if not isinstance(event, WebhookAccepted):
+        return event.at
+    if event.source != "replay":
+        return event.received_at
+    # A replay keeps the time of receipt; when it was put back is the time of its entry.
+    return datetime.fromtimestamp(position(fact.entry_id)[0] / 1000, UTC)
 
 
 def _words(event: Event, language: str) -> str:

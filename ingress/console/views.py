@@ -12,7 +12,7 @@ from ingress.answers import mask_cpf
 from ingress.asked import event_id_of_path, unknown_event
 from ingress.console import overview
 from ingress.console.acts import Acts
-from ingress.console.story import timeline
+from ingress.console.story import standing, timeline
 from ingress.console.visit import Visit, page
 from ops.alerts.store import AlertStore
 from ops.inspect import read_stories, select_events
@@ -67,13 +67,15 @@ class Console(Acts):
             raise unknown_event()
         story = found.stories[0]
         row = story.row or {}
+        facts = timeline(story, visit.language)
+        status = standing(facts, str(row.get("status") or ""))
         message = message_of(story, self.operating.codec)
         return self.show(
-            visit, "event", story=story, row=row, notes=found.notes, facts=timeline(story, visit.language),
+            visit, "event", story=story, row=row, notes=found.notes, facts=facts, latest=status,
             known=story.facts[0].event if story.facts else None,
             message=message, sent=bool(message) and was_sent(story), payload=payload,
             masked=None if payload is not None else await self.masked(event_id),
-            is_final=row.get("status") in FINAL, is_dead=row.get("status") == "failed",
+            is_final=status in FINAL, is_dead=status == "failed",
             done=visit.request.query.get("done") == "replayed",
         )  # fmt: skip
 
