@@ -170,9 +170,8 @@ class Schedule:
 
     async def _post(self, item: Appending) -> Appended | None:
         """One delivery; None where the door did not answer 200."""
-        item = replace(
-            item, event=replace(item.event, received_at=START + timedelta(seconds=self.loop.time()))
-        )
+        received_at = START + timedelta(seconds=self.loop.time())
+        item = item._replace(event=replace(item.event, received_at=received_at))
         assert self.door is not None
         door = self.door
         asked = self.loop.create_task(self.appender.append(item), context=door.context)
