@@ -86,6 +86,7 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
         "one by one, commands per webhook": round(sparse / SPARSE, 2),
         "saturated, commands per webhook": round(saturated / SATURATED, 3),
         **{f"idle {name}, commands per day": round(n / count * DAY_S) for name, n in idle.items()},
+        "idle, measured over s": count,
         "by name, one by one": str(names),
         "by name, saturated": str(many),
         "by name, idle": str(waiting),
