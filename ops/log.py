@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +12,44 @@ from typing import BinaryIO, Literal
 import orjson
 import structlog
 
+# Whatever looks like an e-mail address, a CPF or a phone: the last guard, for values that nobody foresaw.
+_PERSONAL = re.compile(
+    r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w.-])(?:\d{3}\.\d{3}\.\d{3}-\d{2}"
+    r"|(?:\+?55 ?)?\(?\d{2}\)?[ -]?9?\d{4}[ -]?\d{4})(?![\w-])"
+)
+_MASK = "[personal]"
+# Fields that hold ids and our own words: not looked at, for a busy door's sake.
+_OURS = frozenset(
+    {
+        "event",
+        "event_id",
+        "lead_id",
+        "entry_id",
+        "erasure_id",
+        "instance",
+        "action",
+        "code",
+        "step",
+        "kind",
+        "api",
+        "result",
+        "reason",
+        "service",
+        "level",
+        "status",
+        "state",
+        "source",
+        "partition",
+        "loop",
+        "route",
+        "version",
+        "where",
+        "traceparent",
+        "trace_id",
+        "span_id",
+    }
+)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -62,6 +101,8 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
     factory: structlog.typing.WrappedLogger
     if console:
         processors = [
+            structlog.processors.format_exc_info,
+            _guarded_event,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             partial(_with, {"service": service, "instance": instance}),
@@ -80,8 +121,31 @@ def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: 
     )
     # Libraries speak through the standard library; their warnings belong on the same stream. aiohttp's own
     # access log would name URLs with tokens, so it never speaks.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Guarded("%(name)s %(levelname)s %(message)s"))
     logging.getLogger("aiohttp.access").disabled = True
+
+
+class _Guarded(logging.Formatter):
+    """Of libraries' lines, whose words are not ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
+def masked(text: str) -> str:
+    """The text with all that looks personal taken out."""
+    return _PERSONAL.sub(_MASK, text)
+
+
+def _guarded_event(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    for name, value in event.items():
+        if name not in _OURS and (isinstance(value, (str, BaseException))) and _PERSONAL.search(str(value)):
+            event[name] = masked(str(value))
+    return event
 
 
 def _with(
@@ -96,6 +160,7 @@ def _as_json(
     """All that a line needs in one step: a busy door writes thousands a second."""
     if "exc_info" in event:
         event = dict(structlog.processors.format_exc_info(logger, method, event))
+    event = _guarded_event(logger, method, event)
     line = {
         **process,
         **event,

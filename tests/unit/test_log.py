@@ -4,9 +4,10 @@ import asyncio
 import io
 
 import orjson
+import pytest
 import structlog
 
-from ops.log import LineWriter, setup_logs
+from ops.log import LineWriter, masked, setup_logs
 
 
 async def test_the_lines_of_one_turn_are_written_together():
@@ -57,3 +58,40 @@ def test_a_json_line_names_service_level_time_and_event(capfdbinary):
         "lead_id": "L1",
         "detail": "a\nb\x1b[31m",
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ana.silva@exemplo.com.br",
+        "529.982.247-25",
+        "52998224725",
+        "(11) 98765-4321",
+        "+55 11 98765-4321",
+        "5511987654321",
+    ],
+)
+def test_what_looks_personal_is_masked_in_fields_that_nobody_foresaw(text, capfdbinary):
+    """The last guard: an error that quotes a contact, also in an exception; ids stay as they are."""
+    before = structlog.get_config()
+    try:
+        setup_logs("info", "json", service="ingress", instance="i1")
+        try:
+            int(f"cannot read {text}!")
+        except ValueError:
+            structlog.get_logger().exception("work.broken", detail=f"of {text},", lead_id="L@11987654321")
+        (line,) = capfdbinary.readouterr().out.splitlines()
+    finally:
+        structlog.configure(**before)
+    assert text.encode() not in line
+    assert orjson.loads(line)["detail"] == "of [personal],"
+    assert orjson.loads(line)["lead_id"] == "L@11987654321"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1795581315922536-0", "8fe3a3a2-1234-5678-9012-123456789012", "2026-01-21T12:00:00Z", "127.0.0.1:65432"],
+)
+def test_what_is_no_contact_is_left_alone(text):
+    """Stream ids, event ids, times and addresses are no phones."""
+    assert masked(text) == text
