@@ -56,6 +56,15 @@ fuzz: $(STAMP) ## fuzz what strangers reach first: bodies and headers (ARGS="--m
 	@$(UV) --require-hashes -r requirements/fuzz.lock || $(PIP) --require-hashes -r requirements/fuzz.lock
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
+# Tools for the image are installed only when asked for, beside everything else.
+.PHONY: image
+image: $(STAMP) ## lint the Dockerfile and carry out its steps in clean folders, as another user, read-only
+	@PYTHONPATH=tests $(BIN)/python -m image $(ARGS)
+
+.PHONY: audit
+audit: $(STAMP) ## known faults of the locked dependencies (needs the advisory service; says loudly where it is away)
+	@PYTHONPATH=tests $(BIN)/python -m image.audit
+
 .PHONY: lint
 lint: $(STAMP) ## formatter, linters, types, import layers, shell scripts, spelling
 	@$(BIN)/ruff format --check .
@@ -78,5 +87,7 @@ lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	  --custom-compile-command "make lock" --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command "make lock" --extra fuzz -c requirements/runtime.lock pyproject.toml -o requirements/fuzz.lock
+	@printf 'cyclonedx-bom>=7\nhadolint-bin>=2.12\n' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --custom-compile-command "make lock" - -o requirements/image.lock
 	@echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command "make lock" - -o requirements/bootstrap.lock

@@ -71,7 +71,7 @@ def test_servers_that_are_down_are_told(tmp_path):
     ("database", "words"),
     [
         ("no_such_database", "there is no such database"),
-        ("", "has not been migrated: run `c2s migrate`"),
+        ("", "run `c2s migrate`"),
     ],
 )
 def test_a_database_that_is_missing_or_empty_is_told(tmp_path, redis_url, database_url, database, words):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.settings_table import renewed
+from ops.settings import Settings
+from ops.settings_table import PAGE, renewed, whole_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +22,8 @@ def test_the_settings_table_is_up_to_date():
     """README shows the settings that the code has (renew: python -m ops.settings_table README.md)."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert renewed(page) == page
+    assert (ROOT / PAGE).read_text(encoding="utf-8") == whole_page()
+    assert all(f"`{name.upper()}`" in whole_page() for name in Settings.model_fields)
 
 
 def test_no_package_of_tests_shadows_ours():
