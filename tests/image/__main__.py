@@ -77,6 +77,8 @@ def serve(stage: list[tuple[str, str]], place: Path) -> None:
     """Start the image's command as its user with nothing writable, and wait until it is healthy."""
     words = dict(stage)
     environment = {"PATH": f"{place}/venv/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    if (place / "python").exists():  # its own library, not that of a system's Python
+        environment["LD_LIBRARY_PATH"] = str(place / "python/lib")
     assert words["ENV"].startswith("PATH=/venv/bin:$PATH")
     assert "PYTHONDONTWRITEBYTECODE=1" in words["ENV"]
     uid = int(words["USER"].split(":")[0])
