@@ -1,43 +1,18 @@
 """Moving from another system: copies go to FORWARD_URL, and DRY_RUN prepares messages that nobody gets."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from acceptance.make import Make, playing
 from acceptance.running import Up
-
-
-class Make:
-    """The old system: keeps the bodies it is sent."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        bodies = self.bodies
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
 
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    make = Make()
-    thread = threading.Thread(target=make.server.serve_forever)
-    thread.start()
-    yield make
-    make.server.shutdown()
-    thread.join()
-    make.server.server_close()
+    with playing() as make:
+        yield make
 
 
 def test_a_dry_run_beside_the_old_system(make: Make, tmp_path: Path) -> None:
