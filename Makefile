@@ -32,7 +32,7 @@ up: $(STAMP) ## run the whole system on this machine, with sample leads (ARGS="-
 
 .PHONY: test
 test: $(STAMP) ## run every test on real servers, JOBS files at a time
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## every figure beside its floor, interleaved (ARGS="--only ingress --rounds 5")
