@@ -260,7 +260,8 @@ def recover(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> No
     from ops.cli.recover import recover as restore  # noqa: PLC0415
 
     settings = settings_of(data_dir)
-    reapplied(environment(data_dir))
+    if not reapplied(environment(data_dir)):
+        raise typer.Exit(PROBLEM)
     done = restore(settings)
     if as_json:
         print_json(asdict(done))

@@ -15,7 +15,7 @@ from ops.cli.engine import become_module
 from ops.cli.output import PROBLEM, print_json, print_table, say_error, text_of
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dossier import dossier, page
-from ops.postgres import create_pool
+from ops.postgres import create_pool, translated
 from ops.redis import command_client
 from ops.seal import codec_of
 from ops.settings import Settings
@@ -192,7 +192,8 @@ def _run(settings: Settings, act: Callable[[asyncpg.Pool], Awaitable[R]]) -> R:
     async def main() -> R:
         pool = await create_pool(settings, min_size=0, max_size=2, application_name="c2s-subject")
         try:
-            return await act(pool)
+            with translated("asking the record"):
+                return await act(pool)
         finally:
             await pool.close()
 

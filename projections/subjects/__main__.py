@@ -9,15 +9,17 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+from redis.exceptions import RedisError
 
-from ops.cli.output import PROBLEM, print_json, say_error
+from ops.cli.output import PROBLEM, WRONG_USE, print_json, say_error
+from ops.faults import told
 from ops.postgres import CONNECT_TIMEOUT_S, translated
 from ops.redis import command_client
 from ops.seal import codec_of
 from ops.settings import Settings, load_settings
 from ops.subjects import Found
 from projections.subjects.erase import Eraser
-from schema.errors import LeadstreamError
+from schema.errors import LeadstreamError, SettingsError
 
 
 async def carry_out(settings: Settings, words: argparse.Namespace) -> dict[str, object]:
@@ -58,8 +60,11 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         done = asyncio.run(carry_out(load_settings("cli"), words))
-    except (LeadstreamError, OSError) as error:
-        say_error(f"{error}; `c2s subject reapply` carries it on")
+    except SettingsError as error:
+        say_error(str(error))
+        return WRONG_USE
+    except (LeadstreamError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        say_error(f"{told(error) or error}; then `c2s subject reapply` carries the erasures on")
         return PROBLEM
     print_json({**done, **({"erasure_id": str(done["erasure_id"])} if "erasure_id" in done else {})})
     return 0 if done["complete"] else PROBLEM
