@@ -68,8 +68,10 @@ class _Packed:
 
 
 def _client(url: str, timeout_s: float, max_connections: int) -> Client:
-    client = redis.Redis.from_url(
+    # Callers beyond the connections wait for one; the plain pool would refuse them as if Redis were away.
+    pool: Any = redis.BlockingConnectionPool.from_url(
         url,
+        timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,
@@ -79,9 +81,8 @@ def _client(url: str, timeout_s: float, max_connections: int) -> Client:
         max_connections=max_connections,
         decode_responses=False,
     )
-    pool = client.connection_pool
     pool.connection_class = type("PackedConnection", (_Packed, pool.connection_class), {})
-    return client
+    return redis.Redis.from_pool(pool)
 
 
 @contextmanager
