@@ -11,7 +11,8 @@ from schema.budget import BreakerPolicy, Pace, Priority, Turn, Turned, pace
 from schema.keys import BudgetKeys
 
 API = "c2s"
-HOURLY = Pace(3_600_000.0, 0.0)  # one call, and then none for as long as a test lasts
+# One call, and then none for as long as a test lasts; callers of the next ten minutes count as up now.
+HOURLY = Pace(3_600_000.0, 600.0)
 QUICK = Pace(0.05, 0.01)
 POLICY = BreakerPolicy(rate=0.5, failures=3, open_s=600, open_max_s=1000)
 
@@ -35,12 +36,15 @@ async def fail(client: Client, ticket: str = "any") -> Turned:
 
 
 async def free_now(client: Client) -> None:
-    """As if the time until the next call had passed, for everyone who waits."""
+    """As if the time until the next call had passed, for everyone who waits.
+
+    All are due in a minute: up by this pace, and in time however long the test takes to ask for them.
+    """
     keys = BudgetKeys(API)
     await client.hset(keys.budget, "free", "0")
-    seconds, micros = await client.time()
+    seconds, _ = await client.time()
     for ticket in await client.hgetall(keys.seen):
-        await client.hset(keys.seen, ticket, str(seconds * 1000 + micros // 1000))
+        await client.hset(keys.seen, ticket, str((seconds + 60) * 1000))
 
 
 async def served(client: Client, tickets: dict[str, Priority], count: int) -> list[str]:
