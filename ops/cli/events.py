@@ -1,10 +1,8 @@
 """`c2s events`: list them, tell one's story, follow them live."""
 
 import asyncio
-import signal
-from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +20,7 @@ from ops.cli.output import (
     say_error,
 )
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
+from ops.cli.watching import run_until_asked
 from ops.settings import Settings
 
 events = typer.Typer(no_args_is_help=True, help="List events, tell one's story, follow them live.")
@@ -112,17 +111,7 @@ def tail_command(
 ) -> None:
     """The latest that happened, then what happens, live, until Ctrl-C."""
     settings = settings_of(data_dir)
-    tail = _tail(settings, lead, last, following=following, as_json=as_json)
-    asyncio.run(_tail_until_asked(tail))
-
-
-async def _tail_until_asked(tail: Coroutine[Any, Any, None]) -> None:
-    from ops.together import until  # noqa: PLC0415
-
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await until(stop, tail)
+    run_until_asked(_tail(settings, lead, last, following=following, as_json=as_json))
 
 
 async def _tail(settings: Settings, lead: str, last: int, *, following: bool, as_json: bool) -> None:

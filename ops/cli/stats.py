@@ -14,6 +14,7 @@ from rich.text import Text
 from ops.ages import since_of
 from ops.cli.charts import bar, sparkline
 from ops.cli.output import STYLES, cell, console, print_json, print_json_line
+from ops.cli.watching import run_until_asked
 from ops.settings import Settings
 from ops.statistics import Row, Statistics, read_statistics, record
 
@@ -29,12 +30,10 @@ def stats_command(settings: Settings, *, since: str, watch_s: float, as_json: bo
         StorageUnavailable: Postgres cannot be reached.
     """
     since_of(since, datetime.now(UTC))  # wrong words before anything is opened
-    work = _watch(settings, since, watch_s, as_json) if watch_s else _once(settings, since, as_json)
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        if not watch_s:
-            raise
+    if watch_s:
+        run_until_asked(_watch(settings, since, watch_s, as_json))
+    else:
+        asyncio.run(_once(settings, since, as_json))
 
 
 async def _once(settings: Settings, since: str, as_json: bool) -> None:

@@ -1,7 +1,6 @@
 """`c2s top`: the system live in the terminal."""
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.cli.output import PROBLEM, STYLES, console, print_json, print_json_line, printable
+from ops.cli.watching import run_until_asked
 from ops.faults import told
 from ops.findings import duration
 from ops.glance import Budget, Glance, look
@@ -29,35 +29,37 @@ def top_command(settings: Settings, every_s: float, *, once: bool, as_json: bool
     Raises:
         SystemExit: with code 1 where ``once`` could not ask Redis or Postgres.
     """
-    with suppress(KeyboardInterrupt):
-        found = asyncio.run(_watch(settings, every_s, once=once, as_json=as_json))
-        if once and found.away:
-            raise SystemExit(PROBLEM)
+    if not once:
+        run_until_asked(_watch(settings, every_s, as_json=as_json))
+    elif asyncio.run(_once(settings, as_json=as_json)).away:
+        raise SystemExit(PROBLEM)
 
 
-async def _watch(settings: Settings, every_s: float, *, once: bool, as_json: bool) -> Glance:
+async def _once(settings: Settings, *, as_json: bool) -> Glance:
     watcher = Watcher(settings)
     try:
-        if once or as_json:
-            return await _print(watcher, every_s, once=once, as_json=as_json)
+        found = await watcher.look()
+    finally:
+        await watcher.close()
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        console().print(page(found))
+    return found
+
+
+async def _watch(settings: Settings, every_s: float, *, as_json: bool) -> None:
+    watcher = Watcher(settings)
+    try:
+        while as_json:
+            print_json_line((await watcher.look()).as_dict())
+            await asyncio.sleep(every_s)
         with Live(console=console(), auto_refresh=False, screen=True) as live:
             while True:
                 live.update(page(await watcher.look()), refresh=True)
                 await asyncio.sleep(every_s)
     finally:
         await watcher.close()
-
-
-async def _print(watcher: "Watcher", every_s: float, *, once: bool, as_json: bool) -> Glance:
-    while True:
-        found = await watcher.look()
-        if not as_json:
-            console().print(page(found))
-        else:
-            (print_json if once else print_json_line)(found.as_dict())
-        if once:
-            return found
-        await asyncio.sleep(every_s)
 
 
 class Watcher:
