@@ -1,4 +1,8 @@
-"""Small charts as SVG, drawn here: no script, no style attribute, readable aloud."""
+"""Small charts as SVG, drawn here: no script, no style attribute, readable aloud.
+
+The drawing is stretched to its card; so the words of the axis stand beside it, as text that is not. Whoever
+points at a stretch of time is told its values by the browser itself.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +25,28 @@ class Line:
     values: Sequence[float | None]
 
 
-def chart(title: str, lines: Sequence[Line], *, bars: bool, most: float = 0, limit: float = 0) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart, and the numbers at the top and in the middle of its axis."""
+
+    svg: Markup
+    top: float
+
+    @property
+    def ticks(self) -> tuple[str, str, str]:
+        """From above."""
+        return f"{self.top:g}", f"{self.top / 2:g}", "0"
+
+
+def chart(
+    title: str,
+    lines: Sequence[Line],
+    *,
+    bars: bool,
+    most: float = 0,
+    limit: float = 0,
+    notes: Sequence[str] = (),
+) -> Drawing:
     """Bars stacked on each other, or lines.
 
     Args:
@@ -30,6 +55,7 @@ def chart(title: str, lines: Sequence[Line], *, bars: bool, most: float = 0, lim
         bars: whether they are bars.
         most: the least top of the scale.
         limit: where a rule goes across; 0 for none.
+        notes: what to say of each stretch to whoever points at it; an empty one says nothing.
     """
     top = scale(max([most, limit, *_tops(lines, bars)]))
     drawn = _bars(lines, top) if bars else [_line(line, top) for line in lines]
@@ -40,12 +66,20 @@ def chart(title: str, lines: Sequence[Line], *, bars: bool, most: float = 0, lim
     grid = "".join(
         f'<line class="grid" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>' for y in (_TOP, (_TOP + _BOTTOM) // 2)
     )
+    width = _WIDTH / max(1, len(notes))
+    told = "".join(
+        f'<rect class="told" x="{n * width:.1f}" y="0" width="{width:.1f}" height="{_HEIGHT}">'
+        f"<title>{escape(note)}</title></rect>"
+        for n, note in enumerate(notes)
+        if note
+    )
     # Only numbers of ours and classes of ours stand between the escaped words.
-    return Markup(  # noqa: S704
+    svg = Markup(  # noqa: S704
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" preserveAspectRatio="none" data-top="{top:g}">'
         f"<title>{escape(title)}</title>{grid}{''.join(drawn)}{rule}"
-        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_BOTTOM}" y2="{_BOTTOM}"/></svg>'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>{told}</svg>'
     )
+    return Drawing(svg, top)
 
 
 def scale(most: float) -> float:

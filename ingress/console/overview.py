@@ -3,7 +3,7 @@
 from typing import Any
 
 from ingress.console.charts import Line, chart
-from ingress.console.render import say
+from ingress.console.render import clock, say
 from ops.alerts.store import AlertStore
 from ops.operating import Operating
 from ops.postgres import translated
@@ -68,14 +68,26 @@ def _charts(rows: Any, operating: Operating, stretch_s: int, language: str) -> l
     ]
     found = []
     for name, lines, bars, most, limit in drawn:
-        values = [value for line in lines for value in line.values if value is not None]
         title = say(language, f"chart.{name}")
-        top = max(values, default=0)
+        top = max([value for line in lines for value in line.values if value is not None], default=0)
         label = say(language, "chart.label", title=title, top=f"{top:.4g}")
         keys = [(line.css, say(language, f"key.{name}.{line.css}")) for line in lines]
-        svg = chart(label, lines, bars=bars, most=most, limit=limit)
-        found.append({"name": name, "title": title, "svg": svg, "keys": keys, "top": f"{top:.4g}"})
+        notes = [_note(row, [line.values[n] for line in lines], keys) for n, row in enumerate(rows)]
+        drawing = chart(label, lines, bars=bars, most=most, limit=limit, notes=notes)
+        found.append({"name": name, "title": title, "drawing": drawing, "keys": keys})
     return found
+
+
+def _note(row: Any, values: list[float | None], keys: list[tuple[str, str]]) -> str:
+    """What one stretch of time had; nothing where it had nothing."""
+    if not any(values):
+        return ""
+    told = ", ".join(
+        f"{word.partition(';')[0]} {value:.4g}"
+        for value, (_, word) in zip(values, keys, strict=True)
+        if value is not None
+    )
+    return f"{clock(row['early'])}–{clock(row['late'])}: {told}"
 
 
 async def _redis(operating: Operating) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def _file(name: str) -> bytes:
 
 STATIC: Mapping[str, Callable[[], tuple[bytes, str]]] = {
     "console.css": lambda: (_file("console.css"), "text/css"),
+    "icon.svg": lambda: (_file("icon.svg"), "image/svg+xml"),
     "htmx.min.js": lambda: (_file("htmx.min.js"), "text/javascript"),
 }
 
@@ -48,8 +49,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        pages.filters |= {"clock": _clock, "moment": _moment, "seconds": _seconds, "number": _number}
-        pages.globals["zone"] = time.strftime("%Z")
+        pages.filters |= {"clock": clock, "moment": _moment, "seconds": _seconds, "number": _number}
+        pages.filters |= {"result": partial(_named, "result"), "act": partial(_named, "act")}
+        pages.globals["zone"] = zone()
         return pages
 
     def render(self, template: str, language: str, **values: Any) -> str:
@@ -59,7 +61,14 @@ class Renderer:
         )
 
 
-def _clock(moment: datetime | None) -> str:
+def zone() -> str:
+    """The time zone of every time shown: TZ of this process, as a distance from UTC."""
+    offset = time.strftime("%z")
+    return "UTC" if offset in ("+0000", "-0000") else f"UTC{offset[:3]}:{offset[3:]}"
+
+
+def clock(moment: datetime | None) -> str:
+    """The time of day."""
     return f"{moment.astimezone():%H:%M:%S}" if moment else "–"
 
 
@@ -78,3 +87,10 @@ def _seconds(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _named(kind: str, value: str | None, t: Callable[..., str]) -> str:
+    """A word of the data in the reader's language; one that no text knows stands for itself."""
+    if not value:
+        return "–"
+    return t(f"{kind}.{value}") if f"{kind}.{value}" in TEXTS else value

@@ -48,6 +48,8 @@ class Screen:
     def ready(self, ready: Ready, *, traffic: bool) -> None:
         """Where everything is; the advice at once where no sample leads will come."""
         rows = (
+            ("console", ready.admin_token and f"{ready.ingress_url}/console"),
+            ("token", ready.admin_token),
             ("webhooks", ready.webhook_url),
             ("sandbox", ready.sandbox_url and f"{ready.sandbox_url}/_sandbox/state"),
             ("redis", ready.redis_url),
@@ -98,7 +100,7 @@ class Screen:
         self._console.print()
         self._console.print(Text("  Three things to try next, in another shell:", "bold"))
         for what, command in self._advice.commands():
-            self._console.print(Text(f"    {what:<14}{command}"), soft_wrap=True)
+            self._console.print(Text(f"    {what:<15}{command}"), soft_wrap=True)
         self._console.print()
 
     def _line(self, words: Text) -> None:
@@ -122,8 +124,8 @@ class Advice:
         c2s = f"{shlex.quote(program())}"
         return [
             ("send one", f"{c2s} send my-first-lead{self._option}"),
-            ("list events", f"{c2s} events list{self._option}"),
-            ("see stats", f"{c2s} stats{self._option}"),
+            ("see its story", f"{c2s} events show my-first-lead{self._option}"),
+            ("watch it all", f"{c2s} top{self._option}"),
         ]
 
 

@@ -144,7 +144,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     with Up(tmp_path, "--port", "0") as first:
         note = first.until_ready()
         assert "success" in first.until("sent")
+        # Where the console is, and what opens it, is said without a look into a file.
         first.until("Three things to try next")
+        assert f"{note['ingress_url']}/console" in first.output
+        assert note["admin_token"] in first.output
         first.process.send_signal(signal.SIGINT)
         assert first.process.wait(END_S) == 0
         assert first.left_over() == []

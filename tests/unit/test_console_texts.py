@@ -1,11 +1,14 @@
 """The console speaks two languages, wholly."""
 
 import re
+import time
 from pathlib import Path
 from string import Formatter
 
+import pytest
+
 from ingress.console.charts import Line, chart, scale
-from ingress.console.render import say
+from ingress.console.render import Renderer, say, zone
 from ingress.console.texts import TEXTS
 from ingress.console.views import initials
 from ops.operating import HIDDEN, mask
@@ -42,7 +45,7 @@ def test_a_word_of_the_data_stands_for_itself():
 
 def test_a_chart_holds_its_values():
     """Each value has its bar, as high as its share; the words are escaped."""
-    drawn = chart("<b>", [Line("ok", [0, 2, 4])], bars=True)
+    drawn = chart("<b>", [Line("ok", [0, 2, 4])], bars=True).svg
     assert drawn.count("<rect") == 2
     assert "<b>" not in drawn
     assert 'height="37.6"' in drawn
@@ -50,7 +53,39 @@ def test_a_chart_holds_its_values():
 
 def test_a_line_is_interrupted_where_nothing_is_known():
     """Unknown is not zero."""
-    assert chart("t", [Line("ok", [1, None, 1])], bars=False).count("M") == 2
+    assert chart("t", [Line("ok", [1, None, 1])], bars=False).svg.count("M") == 2
+
+
+def test_whoever_points_at_a_stretch_is_told_its_values():
+    """Each stretch that has something to say; the axis names its top, its middle and nothing."""
+    drawing = chart("t", [Line("ok", [0, 7])], bars=True, notes=["", "10:00–10:01: <b> 7"])
+    assert drawing.svg.count('class="told"') == 1
+    assert "<title>10:00–10:01: &lt;b&gt; 7</title>" in drawing.svg
+    assert drawing.ticks == ("10", "5", "0")
+
+
+def test_a_word_of_the_record_is_said_in_the_readers_language():
+    """Results and acts that the texts know; another stands for itself."""
+    row = {"at": None, "actor": "a", "via": "cli", "target": "", "affected": 0, "reason": ""}
+    rows = [row | {"action": name} for name in ("payload_revealed", "something_new")]
+    page = {"live": False, "path": "/console/actions", "form_token": "", "rows": rows}
+    shown = Renderer().render("actions", "pt", **page)
+    assert "revelou um webhook" in shown
+    assert "something_new" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("UTC0", "UTC"), ("<-03>3", "UTC-03:00"), ("<+0530>-5:30", "UTC+05:30")]
+)
+def test_the_zone_of_every_time_is_named_as_a_distance(monkeypatch, name, shown):
+    """`-03`, as the system calls São Paulo's, says nothing to a reader."""
+    monkeypatch.setenv("TZ", name)
+    time.tzset()
+    try:
+        assert zone() == shown
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_scales_are_round():
