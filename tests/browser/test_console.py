@@ -127,7 +127,7 @@ def test_the_work_of_an_operator(up: Up, page: Page) -> None:
     )
     expect(received).to_have_text(str(before + 1))
     page.goto(f"{up.note['ingress_url']}/console/actions")
-    expect(page.locator("table")).to_contain_text("payload_revealed")
+    expect(page.locator("table")).to_contain_text("revealed a webhook")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
