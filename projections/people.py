@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import orjson
@@ -80,7 +79,7 @@ class PeopleProjection:
     async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         """Bring both tables up to date with a batch."""
         people: dict[str, tuple[str | None, str | None, datetime, datetime]] = {}
-        links: dict[tuple[str, str], tuple[str, UUID, datetime]] = {}
+        links: dict[tuple[str, str], tuple[str, str, datetime]] = {}
         for fact, event in events(facts):
             if not isinstance(event, LeadProcessed):
                 continue
@@ -91,7 +90,7 @@ class PeopleProjection:
                 else:
                     name, profile = name or person.name, profile or person.profile
                 people[person.cpf] = (name, profile, min(first, fact.at), max(last, fact.at))
-                link = (person.contact_kind, UUID(event.event_id), fact.at)
+                link = (person.contact_kind, event.event_id, fact.at)
                 known = links.setdefault((event.lead_id, person.cpf), link)
                 if known[2] <= fact.at:
                     links[event.lead_id, person.cpf] = link

@@ -7,7 +7,6 @@ redacts: a batch either is committed before that (and redacted with the rest) or
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
@@ -23,11 +22,11 @@ _ERASED = "SELECT event_id FROM public.erased_events WHERE event_id = ANY($1::uu
 async def redacted(conn: asyncpg.Connection, facts: Sequence[Fact]) -> list[Fact]:
     """The facts, those of erased events without what is personal; within the caller's transaction."""
     await conn.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK)
-    ids = {UUID(event.event_id) for _, event in events(facts)}
+    ids = {event.event_id for _, event in events(facts)}
     erased = {str(row["event_id"]) for row in await conn.fetch(_ERASED, list(ids))}
     if not erased:
         return list(facts)
-    return [_bare(f) if f.event is not None and str(UUID(f.event.event_id)) in erased else f for f in facts]
+    return [_bare(f) if f.event is not None and f.event.event_id in erased else f for f in facts]
 
 
 def _bare(fact: Fact) -> Fact:

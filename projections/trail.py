@@ -5,7 +5,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import asyncpg
 
@@ -145,7 +144,7 @@ async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome
     """What an event's last word in the batch says of its being dead."""
     last = {e.event_id: (f, e) for f, e in outcomes if isinstance(e, _LIFE_OR_DEATH) or _is_erased(e)}
     dead = [_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)]
-    alive = [UUID(e.event_id) for _, e in last.values() if not isinstance(e, LeadDeadLettered)]
+    alive = [e.event_id for _, e in last.values() if not isinstance(e, LeadDeadLettered)]
     if dead:
         await conn.execute(_DEAD, *columns(dead))
     if alive:
@@ -181,11 +180,11 @@ def _key(event: Outcome) -> tuple[str, int]:
 
 
 def _started(fact: Fact, event: ProcessingStarted) -> tuple[object, ...]:
-    return UUID(event.event_id), event.fence, event.attempt, fact.at, event.instance
+    return event.event_id, event.fence, event.attempt, fact.at, event.instance
 
 
 def _ended(fact: Fact, event: Outcome) -> tuple[object, ...]:
-    head = (UUID(event.event_id), event.fence, event.attempt, fact.at, event.instance, event.type)
+    head = (event.event_id, event.fence, event.attempt, fact.at, event.instance, event.type)
     counted = not isinstance(event, AttemptFailed) or event.counted == 1
     if isinstance(event, AttemptFailed | LeadDeadLettered):
         return (
@@ -200,12 +199,12 @@ def _ended(fact: Fact, event: Outcome) -> tuple[object, ...]:
 
 
 def _letter(fact: Fact, event: LeadDeadLettered) -> tuple[object, ...]:
-    head = (UUID(event.event_id), event.lead_id, event.action, fact.at)
+    head = (event.event_id, event.lead_id, event.action, fact.at)
     return (*head, event.step or None, event.code or None, event.error or None, event.attempt, event.fence)
 
 
 def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:
-    where = (fact.partition, fact.entry_id, UUID(event.event_id), event.lead_id, event.action)
+    where = (fact.partition, fact.entry_id, event.event_id, event.lead_id, event.action)
     return (*where, event.received_at, event.source, event.payload)
 
 
@@ -213,5 +212,5 @@ def _final(end: _End) -> tuple[object, ...]:
     event = end.event
     result = event.result if isinstance(event, LeadProcessed) else ""
     status = STATUS_AFTER[event.type]
-    head = (event.lead_id, UUID(event.event_id), event.action, status, result or None)
+    head = (event.lead_id, event.event_id, event.action, status, result or None)
     return (*head, end.message_ref or None, end.contact or None, event.fence, end.fact.at)

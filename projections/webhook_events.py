@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from uuid import UUID
 
 import asyncpg
 import orjson
@@ -23,11 +22,19 @@ TABLES = (
     ),
 )
 
+COLUMNS = (
+    *("id", "lead_id", "hook_action", "received_at", "status", "fence", "rank", "processed_at"),
+    *("error_message", "retry_count", "attempt", "result", "message_ref", "step", "error_code", "error_api"),
+    *("retry_at", "timings", "calls", "message", "instance", "raw_payload", "source", "version"),
+    *("partition", "entry_id"),
+)
+
 # What jsonb answers to JSON that it cannot hold: lone surrogates, numbers beyond numeric, too much.
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 # An escaped NUL, unless its backslash is itself escaped.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
+# A fact that is no webhook adds nothing here, so it writes nothing: its state comes with `_ADVANCE`.
 _UPSERT = """
 INSERT INTO webhook_events AS w
     (id, lead_id, hook_action, received_at, status, fence, rank, processed_at, error_message, retry_count,
@@ -53,6 +60,7 @@ ON CONFLICT (id) DO UPDATE SET
                     THEN coalesce(excluded.entry_id, w.entry_id)
                     ELSE coalesce(w.entry_id, excluded.entry_id) END,
     partition = coalesce(w.partition, excluded.partition)
+WHERE excluded.source IS NOT NULL OR excluded.received_at < w.received_at OR w.partition IS NULL
 """
 
 # The state half, in a statement of its own: it applies only where the batch holds a newer fact.
@@ -80,8 +88,11 @@ WHERE w.id = x.id AND (x.fence, x.rank) > (w.fence, w.rank)
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the rows of a batch up to date."""
     rows = fold(facts)
-    if not rows:
-        return
+    if rows:
+        await write(conn, rows)
+
+
+async def write(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
     payloads = [_jsonb(row) for row in rows]
     try:
         async with conn.transaction():
@@ -110,9 +121,16 @@ async def _if_taken(conn: asyncpg.Connection, row: Row, payload: str | None) -> 
     return payload
 
 
+def row_of(row: Row) -> tuple[object, ...]:
+    """The row as a table takes it that does not have it yet."""
+    made = list(_row(row, _jsonb(row)))
+    made[5:7] = max(row.fence, 0), max(row.rank, 0)
+    return tuple(made)
+
+
 def _row(row: Row, payload: str | None) -> tuple[object, ...]:
     return (
-        UUID(row.event_id),
+        row.event_id,
         row.lead_id,
         row.action,
         row.received_at,
@@ -143,7 +161,7 @@ def _row(row: Row, payload: str | None) -> tuple[object, ...]:
 
 def _state(row: Row) -> tuple[object, ...]:
     return (
-        UUID(row.event_id),
+        row.event_id,
         row.status,
         row.fence,
         row.rank,

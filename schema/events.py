@@ -192,15 +192,15 @@ def _decoders_of(cls: type[Any]) -> dict[str, Callable[[str], Any]]:
     return {f.name: _DECODERS[hints[f.name]] for f in fields(cls)}
 
 
-_ALL: tuple[type[Event], ...] = (WebhookAccepted, *_OUTCOMES)
+EVENTS: tuple[type[Event], ...] = (WebhookAccepted, *_OUTCOMES)
 _CLASSES: dict[str, tuple[type[Event], dict[str, Callable[[str], Any]]]] = {
-    cls.type: (cls, _decoders_of(cls)) for cls in _ALL
+    cls.type: (cls, _decoders_of(cls)) for cls in EVENTS
 }
 
 
 # Of each class: the names of its fields, and whether an empty text is left out.
 _FIELDS: dict[type[Event], tuple[tuple[str, bool], ...]] = {
-    cls: tuple((f.name, f.default == "") for f in fields(cls)) for cls in _ALL
+    cls: tuple((f.name, f.default == "") for f in fields(cls)) for cls in EVENTS
 }
 
 

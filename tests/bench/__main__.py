@@ -22,6 +22,7 @@ SCENARIOS = {
     "ingress": 15_000,
     "sealing": 15_000,
     "processing": 20_000,
+    "projection": 20_000,
     "end_to_end": 12_000,
     "commands": 600,  # idle seconds
     "budget": 200,

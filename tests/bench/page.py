@@ -18,6 +18,8 @@ BOUNDS = {
     " JSON, the event's id, the log line and the batch's arguments.",
     "sealing": "AES-GCM and its key derivation, on top of the above.",
     "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
+    "projection": "Python: decoding, folding and the driver's arrays; then a row's update in each batch that"
+    " knows more of it.",
     "end_to_end": "Processor time of each lead's outside calls, and of the sandbox that answers them; all"
     " our processes share one core here.",
     "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",
