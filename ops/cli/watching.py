@@ -1,7 +1,7 @@
 """Commands that go on until Ctrl-C: the first one ends them, whatever they are waiting for.
 
-`asyncio.run` answers Ctrl-C with one cancellation, which a driver may lose on Python 3.11 (`ops.together`); the
-command would go on as if nobody had asked.
+`asyncio.run` answers Ctrl-C with one cancellation, which a driver may lose on Python 3.11 (`ops.together`);
+the command would go on as if nobody had asked.
 """
 
 import asyncio
