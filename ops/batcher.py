@@ -40,6 +40,10 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """The result for ``item``. A caller that is cancelled leaves; its item may still take effect."""
+        return await self.put(item)
+
+    def put(self, item: T) -> asyncio.Future[R]:
+        """As `submit`, for a caller that awaits the result in its own way (shielded, say)."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._active < self._width:
@@ -47,7 +51,7 @@ class Batcher(Generic[T, R]):
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)  # the loop itself keeps only weak references
             task.add_done_callback(self._tasks.discard)
-        return await future
+        return future
 
     async def _drain(self) -> None:
         # Counted down here, not in a done-callback: a caller may come between a task's end and its callbacks.
@@ -70,6 +74,7 @@ class Batcher(Generic[T, R]):
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
+                        future.exception()  # seen: a caller that left meanwhile is not missed
             else:
                 for (_, future), result in zip(batch, results, strict=True):
                     if not future.done():

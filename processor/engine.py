@@ -14,7 +14,8 @@ Redis is authoritative throughout; losing this process at any point loses nothin
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
 from redis.exceptions import ResponseError
@@ -32,6 +33,7 @@ from processor.wake import listen
 from processor.work import Work
 from schema.calls import Entered, Entry, Finished, Finishing
 from schema.errors import StorageUnavailable
+from schema.events import AttemptFailed
 
 log = structlog.get_logger()
 
@@ -39,8 +41,7 @@ _IDLE_TICK_S = 1800.0  # a net under the wake channel, whose messages may be los
 _PAUSE_S = 0.5
 _SAFETY_S = 0.05
 _SWEEP_S = 600.0  # least time between two looks for consumers of dead instances
-_SHARE = 16  # of the slots are claimed in one read, so that Redis and this process work side by side
-_LEAST_READ = 8
+_MOST_READ = 64  # at once: more would make others wait while their script runs in Redis
 
 Lost = Callable[[Sequence[str]], Awaitable[None]]
 
@@ -101,7 +102,7 @@ class Engine:
         loops = [
             asyncio.create_task(self._forever("reader", self._read_once)),
             asyncio.create_task(self._forever("ticker", self._tick_once)),
-            asyncio.create_task(listen(self._commands, self._store.keys.wake, self._look_again_in)),
+            asyncio.create_task(self._listen()),
         ]
         heartbeat = asyncio.create_task(self._forever("heartbeat", self._heartbeat_once))
         waiter = asyncio.create_task(stop.wait())
@@ -122,8 +123,7 @@ class Engine:
 
     async def _read_once(self) -> None:
         free = await self._slots.some()
-        most = min(free, max(_LEAST_READ, self._settings.processor_concurrency // _SHARE))
-        entries = await self._store.read(most, self._settings.block_secs)
+        entries = await self._store.read(min(free, _MOST_READ), self._settings.block_secs)
         if entries:
             # Whoever was told of earlier work looks again only as long as it finds some pending.
             task = asyncio.create_task(self._claim(entries, wake=self._slots.idle))
@@ -169,6 +169,10 @@ class Engine:
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + _SWEEP_S
             await self._store.sweep()
+
+    def _listen(self) -> Coroutine[Any, Any, None]:
+        idle_s = self._settings.reclaim_idle_secs
+        return listen(self._commands, self._store.keys.wake, self._look_again_in, reclaim_idle_s=idle_s)
 
     def _look_again_in(self, seconds: float) -> None:
         """Bring the next tick forward."""
@@ -224,7 +228,8 @@ class Engine:
             return
         if done.lost:
             await self._lose(done.lost)
-        self._look_again_in(self._settings.backoff_base_secs)
+        if isinstance(item.outcome, AttemptFailed):
+            self._look_again_in(item.delay_s)
         if done.next is not None:
             entries = await self._store.decoded([done.next])
             if entries:

@@ -1,4 +1,4 @@
-"""Execute: one attempt from its lease to its end, and the recording of that end, which is shielded.
+"""Execute: one attempt from its lease to its end, and the recording of that end.
 
 The lease's heartbeat is the engine's business; when it is lost, the engine cancels this work and nothing is
 written: the new owner decides.
@@ -57,7 +57,7 @@ class Executor:
         current_work.set(work)
         bound = _bound(work)
         try:
-            with traces.span("attempt", work.event.traceparent, **work.names()) as attempting:
+            with traces.span("attempt", work.event.traceparent, **_traced(work)) as attempting:
                 item = await self._attempt(work, bound)
                 attempting.set(outcome=outcome_of(item))
             return item  # noqa: TRY300 -- what follows is the other way
@@ -96,27 +96,30 @@ class Executor:
 
         None where the lease was lost, or Redis stayed away: the entry will be taken over.
         """
-        bound = _bound(work)
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
-                with traces.span("finish", work.event.traceparent, **work.names()):
-                    done = await asyncio.shield(self.store.finish(item))
+                with traces.span("finish", work.event.traceparent, **_traced(work)):
+                    done = await self.store.finish(item)
             except (StorageUnavailable, ResponseError) as error:
                 if isinstance(error, ResponseError) and not is_group_gone(error):
                     raise
                 if pause_s is None:
-                    bound.warning("finish.unavailable", error=str(error))
+                    _bound(work).warning("finish.unavailable", error=str(error))
                     return None
                 await asyncio.sleep(pause_s)
                 continue
             if not done.held:
-                bound.warning("lease.lost", step="finish")
+                _bound(work).warning("lease.lost", step="finish")
                 self.meters.lost()
                 return None
             seconds = work.now_s() - work.event.received_at.timestamp()
             self.meters.ended(item, work.timings_ms, seconds)
             return done
         return None
+
+
+def _traced(work: Work) -> dict[str, str | int]:
+    return work.names() if traces.on() else {}
 
 
 def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:

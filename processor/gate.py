@@ -14,7 +14,7 @@ import structlog
 from processor.budget import PAUSE_S, Grant, Turns
 from processor.outside.answers import Malformed
 from processor.work import Work, current_work
-from schema.budget import Priority, priority_of
+from schema.budget import Priority
 from schema.errors import Ambiguous, CircuitOpen, PipelineError, Retryable, StorageUnavailable, Throttled
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Gate:
             CircuitOpen: the API's breaker is open.
             StorageUnavailable: Redis is away.
         """
-        work.reserved[api] = await self._turns.acquire(api, priority_of(work.event))
+        work.reserved[api] = await self._turns.acquire(api, work.entry.priority)
 
     async def before(self, api: str, _call: str) -> None:
         """Wait for the call's turn; see `reserve` for what it raises.
@@ -49,7 +49,7 @@ class Gate:
             _granted.set(await self._turns.acquire(api, Priority.RECONCILE))
             return
         grant = work.reserved.pop(api, None)
-        _granted.set(grant or await self._turns.acquire(api, priority_of(work.event)))
+        _granted.set(grant or await self._turns.acquire(api, work.entry.priority))
         work.calls[api] += 1
         if work.sending:
             work.still_mine()

@@ -3,6 +3,7 @@
 Concurrent calls share round trips. Blocking reads have a connection of their own.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,9 +146,9 @@ class LeadStore:
         reached("step.after")
 
     async def finish(self, item: Finishing) -> Finished:
-        """End an attempt; see `schema/lua/finish.lua`."""
+        """End an attempt; see `schema/lua/finish.lua`. It is recorded even where the caller is cancelled."""
         reached("finish.before")
-        done = await self._finishes.submit(item)
+        done = await asyncio.shield(self._finishes.put(item))
         reached("finish.after")
         return done
 

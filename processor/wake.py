@@ -1,6 +1,8 @@
 """The wake channel: who goes from idle to busy says so, and all others look for its crash in time.
 
-Messages may be lost (pub/sub keeps none): the ticker's longest sleep is the net under this.
+What is said is ``began`` (work in flight: it cannot be found left behind before its idle time is over) or the
+name of an instance that left something due now. Messages may be lost (pub/sub keeps none): the ticker's
+longest sleep is the net under this.
 """
 
 import asyncio
@@ -13,11 +15,14 @@ from ops.redis import Client
 
 log = structlog.get_logger()
 
+BEGAN = b"began"
 _SOON_S = 0.05
 _PAUSE_S = 10.0
 
 
-async def listen(client: Client, channel: str, look_again_in: Callable[[float], None]) -> None:
+async def listen(
+    client: Client, channel: str, look_again_in: Callable[[float], None], *, reclaim_idle_s: float
+) -> None:
     """Ask for a tick whenever something is said; a lost connection is renewed. Ends only by cancellation."""
     while True:
         try:
@@ -25,8 +30,9 @@ async def listen(client: Client, channel: str, look_again_in: Callable[[float], 
                 await heard.subscribe(channel)
                 look_again_in(0)
                 while True:
-                    if await heard.get_message(ignore_subscribe_messages=True, timeout=None) is not None:
-                        look_again_in(_SOON_S)
+                    said = await heard.get_message(ignore_subscribe_messages=True, timeout=None)
+                    if said is not None:
+                        look_again_in(reclaim_idle_s if said["data"] == BEGAN else _SOON_S)
         except (OSError, RedisError, asyncio.IncompleteReadError) as error:
             log.debug("wake.lost", kind=type(error).__name__)
         await asyncio.sleep(_PAUSE_S)

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from processor.budget import Grant
-from schema.calls import Entry, Lease, is_low
+from schema.calls import Entry, Lease
 from schema.errors import LeaseLost
 from schema.events import WebhookAccepted
 
@@ -59,7 +59,7 @@ class Work:
     @property
     def takes_low_slot(self) -> bool:
         """Whether it holds one of the few slots for leads of low priority."""
-        return is_low(self.entry.event) and not self.superseded_by
+        return self.entry.is_low and not self.superseded_by
 
     def names(self) -> dict[str, str | int]:
         """What every log line about this attempt carries."""

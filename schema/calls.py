@@ -93,10 +93,23 @@ BURSTS = frozenset({"webhook", "reconcile"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A webhooks entry in an instance's hands: its stream id and its event."""
+    """A webhooks entry in an instance's hands: its stream id and its event.
+
+    Attributes:
+        priority: the event's place among those that wait.
+    """
 
     entry_id: str
     event: WebhookAccepted
+    priority: Priority = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priority", priority_of(self.event))
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it ranks below new leads, so that it needs one of the few slots for such."""
+        return self.priority > Priority.NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +158,6 @@ class Entered:
     due_s: float = 0.0
 
 
-def is_low(event: WebhookAccepted) -> bool:
-    """Whether an event ranks below new leads, so that it needs one of the few slots for such."""
-    return priority_of(event) > Priority.NEW
-
-
 def enter(
     keys: Keys,
     entries: Sequence[Entry],
@@ -187,7 +195,7 @@ def enter(
         e = entry.event
         names += [keys.lease(e.lead_id), keys.queue(e.lead_id), keys.steps(e.event_id), keys.state(e.lead_id)]
         args += [entry.entry_id, e.event_id, e.lead_id, e.action, to_text(e.received_at)]
-        args += [str(int(priority_of(e))), "1" if e.source in BURSTS else "0"]
+        args += [str(int(entry.priority)), "1" if e.source in BURSTS else "0"]
     return ScriptCall(script("enter"), names, args)
 
 

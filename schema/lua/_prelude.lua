@@ -1,8 +1,14 @@
 -- Shared by all scripts (prepended by schema.scripts). Time is Redis time only: a machine whose clock is
 -- wrong cannot shorten a lease or bring a retry forward.
+local clock_s, clock_us
+
+-- Read once: a script is one moment, and everything it writes bears the same time.
 local function clock()
-  local t = redis.call('TIME')
-  return tonumber(t[1]), tonumber(t[2])
+  if not clock_s then
+    local t = redis.call('TIME')
+    clock_s, clock_us = tonumber(t[1]), tonumber(t[2])
+  end
+  return clock_s, clock_us
 end
 
 local function now_ms()
@@ -27,8 +33,11 @@ local function iso(s, us)
     math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, us)
 end
 
+local iso_of_now
+
 local function iso_now()
-  return iso(clock())
+  iso_of_now = iso_of_now or iso(clock())
+  return iso_of_now
 end
 
 local function iso_ms(ms)
@@ -37,11 +46,14 @@ end
 
 -- The next fence of a partition: Redis time in microseconds, or one more than the last where the clock has
 -- not moved on (or moved back). So it grows within one Redis, and over a wiped one. Below 2^53: exact.
+local last_fence
+
 local function next_fence(key)
   local s, us = clock()
   local fence = s * 1000000 + us
-  local last = tonumber(redis.call('GET', key) or '0')
-  if fence <= last then fence = last + 1 end
+  last_fence = last_fence or tonumber(redis.call('GET', key) or '0')
+  if fence <= last_fence then fence = last_fence + 1 end
+  last_fence = fence
   local text = string.format('%.0f', fence)
   redis.call('SET', key, text)
   return text

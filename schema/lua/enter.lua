@@ -20,20 +20,24 @@
 -- owner crashed or lost the lease).
 --
 -- reply per entry: {'run', fence, [steps, with attempt and verify...], 1 if the last attempt never ended,
---                   event id of the newer update or '', what the lead's last processed event said of its contact or ''}
+--                   event id of the newer update or '', what the lead's last processed event said of its contact or ''
+--                   (of an update only)}
 --                | {'wait', entry id that goes first} | {'later', ms until due} | {'busy', ms of the lease left}
 --                | {'parked'} | {'gone'}
 local webhooks, outcomes, retries, fences, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6]
 local regrouped = redis.call('GET', KEYS[5])
+local some_parked = redis.call('EXISTS', parked) == 1
 local group, instance, lease_ms, steps_s, wake = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local tell, low_slots, settle_ms = ARGV[6] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
 local HEAD, KEY_WIDTH, WIDTH, UPDATE, LOOKED_AT = 8, 4, 7, 'on_update_lead', 20
 
--- The oldest entry of a queue that is not over; entries acked or deleted behind our back are swept out.
-local function head_of(queue)
+-- The oldest entry of a queue that is not over; `mine` is known not to be. Entries acked or deleted behind our
+-- back are swept out.
+local function head_of(queue, mine)
   while true do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not head or owner_of(webhooks, group, head) or is_unread(webhooks, group, head) then return head end
+    if not head or head == mine then return head end
+    if owner_of(webhooks, group, head) or is_unread(webhooks, group, head) then return head end
     redis.call('ZREM', queue, head)
   end
 end
@@ -64,8 +68,11 @@ end
 
 local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, action, received_at, priority, collapses)
   if owner_of(webhooks, group, entry_id) ~= instance then return {'gone'} end
-  redis.call('ZADD', queue, 'NX', score_of(entry_id), entry_id)
-  local head = head_of(queue)
+  local head = head_of(queue, entry_id)
+  if head ~= entry_id then
+    redis.call('ZADD', queue, 'NX', score_of(entry_id), entry_id)
+    head = head_of(queue, entry_id)
+  end
   if head ~= entry_id then return {'wait', head} end
   local due = tonumber(redis.call('ZSCORE', retries, entry_id) or '0')
   local now = now_ms()
@@ -89,26 +96,35 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
       local first = redis.call('ZCARD', parked) == 0
       local place = tonumber(priority) * 1e13 + tonumber(string.match(entry_id, '^%d+'))
       redis.call('ZADD', parked, string.format('%.0f', place), entry_id)
+      some_parked = true
       if first then redis.call('PUBLISH', wake, instance) end
       return {'parked'}
     end
     low_slots = low_slots - 1
   end
-  redis.call('ZREM', parked, entry_id)
+  if some_parked then redis.call('ZREM', parked, entry_id) end
+  if due > 0 then redis.call('ZREM', retries, entry_id) end
 
   local fence = next_fence(fences)
   redis.call('SET', lease, instance .. '|' .. fence, 'PX', lease_ms)
-  redis.call('ZREM', retries, entry_id)
-  local attempt = redis.call('HINCRBY', steps, 'attempt', 1)
-  local ended = redis.call('HGET', steps, 'clean')
+  local known = redis.call('HGETALL', steps)
+  local attempt, ended = 1, false
+  for i = 1, #known, 2 do
+    if known[i] == 'attempt' then attempt = tonumber(known[i + 1]) + 1 end
+    if known[i] == 'clean' then ended = known[i + 1] end
+  end
+  redis.call('HSET', steps, 'attempt', attempt)
   if seen or (attempt > 1 and ended ~= '1') then redis.call('HSET', steps, 'verify', '1') end
-  redis.call('HDEL', steps, 'clean')
+  if ended then redis.call('HDEL', steps, 'clean') end
   redis.call('EXPIRE', steps, steps_s)
+  -- Nothing was there, so nothing is there but what was just written.
+  known = #known > 0 and redis.call('HGETALL', steps)
+    or seen and {'attempt', '1', 'verify', '1'} or {'attempt', '1'}
   redis.call('XADD', outcomes, '*', 'type', 'processing_started', 'event_id', event_id, 'lead_id', lead_id,
     'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', attempt, 'fence', fence,
     'instance', instance, 'entry_id', entry_id)
-  return {'run', fence, redis.call('HGETALL', steps), attempt > 1 and not ended and 1 or 0, newer,
-    redis.call('GET', state) or ''}
+  local contact = action == UPDATE and redis.call('GET', state) or ''
+  return {'run', fence, known, attempt > 1 and not ended and 1 or 0, newer, contact}
 end
 
 local replies, started = {}, false
@@ -118,5 +134,5 @@ for n = 1, (#KEYS - 6) / KEY_WIDTH do
     ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7])
   started = started or replies[n][1] == 'run'
 end
-if started and tell then redis.call('PUBLISH', wake, instance) end
+if started and tell then redis.call('PUBLISH', wake, 'began') end
 return replies

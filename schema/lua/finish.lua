@@ -58,14 +58,14 @@ local function finish(lease, queue, steps, state, contact, verb, entry_id, value
     if verb == 'dead' then
       xadd(dead, letter)
       redis.call('EXPIRE', steps, steps_s)
+      redis.call('DEL', lease)
     else
-      redis.call('DEL', steps)
+      redis.call('DEL', lease, steps)
       if contact ~= '' then redis.call('SET', state, contact, 'EX', steps_s) end
     end
     redis.call('XACK', webhooks, group, entry_id)
     redis.call('ZREM', queue, entry_id)
     redis.call('ZREM', retries, entry_id)
-    redis.call('DEL', lease)
     local id, body, lost = next_entry(queue)
     return {'ok', id, body, lost}
   end

@@ -149,8 +149,8 @@ class _Heard:
     async def subscribe(self, _channel: str) -> None:
         """Nothing to do: there is one channel."""
 
-    async def get_message(self, **_: Any) -> bytes:
-        return await self.queue.get()
+    async def get_message(self, **_: Any) -> dict[str, bytes]:
+        return {"data": await self.queue.get()}
 
 
 def _answer(reply: asyncio.Future[Reply], result: Reply, error: Exception | None) -> None:
