@@ -38,6 +38,7 @@ log = structlog.get_logger()
 _LOCK = 0x633273_02
 _FOREVER_S = 10 * 365 * 86_400
 _CLOSE_S = 2.0
+_GATHER_S = 0.05  # after a small batch: what follows from it comes in one more read, not in one for each fact
 _PAUSE_S = 0.5
 _PAUSE_MAX_S = 10.0
 
@@ -181,3 +182,5 @@ async def _project(
             log.warning("projector.overtaken", error=str(error))
         else:
             outage.over()
+            if 0 < number < settings.projector_batch:
+                await asyncio.sleep(_GATHER_S)

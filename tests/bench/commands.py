@@ -1,5 +1,8 @@
 """Redis commands: per webhook, one by one and saturated, and of idle instances per day.
 
+Twice: of closes, which need nothing from outside (what the way through costs by itself), and of new leads
+that are asked for outside in full (with turns of the budget, look-ups kept, steps recorded).
+
 Counted with MONITOR: the statistics of Redis 6.2 count the commands inside of scripts as well, MONITOR says
 which those are (`lua`). A script is one command, as it is billed.
 """
@@ -15,6 +18,7 @@ import psutil
 
 from bench.fleet import Fleet, fleet, request, send
 from bench.http_load import load
+from schema.identity import CLOSE, CREATE
 from schema.scripts import ScriptName, script
 
 SPARSE = 20
@@ -70,26 +74,36 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
     """Commands per webhook and per idle instance; ``count`` is for how many seconds nothing happens."""
     del rounds
     async with fleet(folder, 1) as made, monitoring(made.redis_url) as monitor:
-        for number in range(SPARSE):
-            await send(made.port, [request(f"sparse-{number}")])
-            await made.ended(2 + number, 30)
-        sparse, names = monitor.ports.total(), dict(monitor.names)
-        monitor.clear()
-        await load(made.port, [request(f"many-{n}") for n in range(SATURATED)])
-        await made.ended(1 + SPARSE + SATURATED, 240)
-        saturated, many = monitor.ports.total(), dict(monitor.names)
+        closes = await _measured(made, monitor, CLOSE, 1)
+        creates = await _measured(made, monitor, CREATE, 1 + SPARSE + SATURATED)
         await asyncio.sleep(1)
         monitor.clear()
         await asyncio.sleep(count)
         idle, waiting = _by_process(made, monitor), dict(monitor.names)
     return {
-        "one by one, commands per webhook": round(sparse / SPARSE, 2),
-        "saturated, commands per webhook": round(saturated / SATURATED, 3),
+        **{f"without outside calls: {name}": found for name, found in closes.items()},
+        **{f"with all outside calls: {name}": found for name, found in creates.items()},
         **{f"idle {name}, commands per day": round(n / count * DAY_S) for name, n in idle.items()},
         "idle, measured over s": count,
-        "by name, one by one": str(names),
-        "by name, saturated": str(many),
         "by name, idle": str(waiting),
+    }
+
+
+async def _measured(made: Fleet, monitor: Monitor, action: str, ended: int) -> dict[str, object]:
+    """Commands per webhook of one action; ``ended`` events are on record before."""
+    monitor.clear()
+    for number in range(SPARSE):
+        await send(made.port, [request(f"sparse-{number}", action)])
+        await made.ended(ended + number + 1, 30)
+    sparse, names = monitor.ports.total(), dict(monitor.names)
+    monitor.clear()
+    await load(made.port, [request(f"many-{n}", action) for n in range(SATURATED)])
+    await made.ended(ended + SPARSE + SATURATED, 240)
+    return {
+        "one by one, commands per webhook": round(sparse / SPARSE, 2),
+        "saturated, commands per webhook": round(monitor.ports.total() / SATURATED, 3),
+        "by name, one by one": str(names),
+        "by name, saturated": str(dict(monitor.names)),
     }
 
 

@@ -16,6 +16,7 @@ from bench.rig import SECRET, answers, body, postgres_server, python, redis_serv
 from ops.dev.ports import free_port
 from ops.migrate import migrate
 from ops.sign import sign
+from schema.identity import CREATE
 
 PATH = "/api/v1/webhook/leads"
 _APIS = ("C2S", "DIRETRIX", "WORK_API")
@@ -89,9 +90,9 @@ async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fle
             await conn.close()
 
 
-def request(lead: str) -> bytes:
-    """A signed create webhook of 200 bytes, without the customer."""
-    raw = body(lead)
+def request(lead: str, action: str = CREATE) -> bytes:
+    """A signed webhook of 200 bytes, without the customer."""
+    raw = body(lead, action=action)
     return post(PATH, raw, **{"X-C2S-Signature": sign(SECRET, raw)})
 
 

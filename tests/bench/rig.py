@@ -121,9 +121,9 @@ def cpu_s(pid: int) -> float:
     return times.user + times.system
 
 
-def body(lead: str, size: int = 200) -> bytes:
+def body(lead: str, size: int = 200, action: str = CREATE) -> bytes:
     """A webhook's body of so many bytes."""
-    head = f'{{"lead_id":"{lead}","action":"on_create_lead","pad":"'
+    head = f'{{"lead_id":"{lead}","action":"{action}","pad":"'
     return (head + "x" * (size - 2 - len(head)) + '"}').encode()
 
 
