@@ -170,7 +170,8 @@ async def _forwarder(
     """The forwarder with its clients, or None without ``FORWARD_URL``."""
     if not settings.forward_url.get_secret_value():
         return None
-    reader = blocking_client(settings.redis_url.get_secret_value(), block_s=LOOK_S)
+    url, partitions = settings.redis_url.get_secret_value(), settings.stream_partitions
+    reader = blocking_client(url, block_s=LOOK_S, at_once=partitions)
     stack.push_async_callback(reader.aclose)
     timeout = ClientTimeout(total=settings.forward_timeout_secs)
     session = ClientSession(timeout=timeout, auto_decompress=False, cookie_jar=DummyCookieJar())

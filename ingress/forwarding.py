@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 import aiohttp
@@ -26,6 +25,7 @@ from ingress.problems import where
 from ingress.verify import SIGNATURE, STANDARD_ID, STANDARD_SIGNATURE, STANDARD_TIMESTAMP, TIMESTAMP
 from ops.forwards import Claimed, Copy, Forwards
 from ops.redis import Client, translated
+from ops.redis_streams import StreamReads
 from ops.settings import Settings
 from schema.calls import Appending, Forward
 from schema.codec import PayloadCodec
@@ -107,10 +107,20 @@ class Forwarder:
     _stalled: Pauses = field(default_factory=Pauses)
     _stopping: bool = False
     _resting: asyncio.Event = field(default_factory=asyncio.Event)
+    _reads: StreamReads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reads = StreamReads(self.reader)
 
     async def run(self) -> None:
         """Go on until cancelled; faults of Redis or Postgres only make it wait."""
         self._resting.set()
+        try:
+            await self._go_on()
+        finally:
+            await self._reads.close()
+
+    async def _go_on(self) -> None:
         while True:
             try:
                 await self.turn()
@@ -153,11 +163,10 @@ class Forwarder:
             raise away
 
     async def _move(self, block_s: float) -> None:
-        streams: Any = {Keys(p).forwards: "0" for p in range(self.settings.stream_partitions)}
-        block_ms = round(block_s * 1000) or None  # 0 would mean for ever
+        streams = {Keys(p).forwards: "0" for p in range(self.settings.stream_partitions)}
         with translated("reading forwards"):
-            reply: Any = await self.reader.xread(streams, count=_MOST_MOVED, block=block_ms)
-        for stream, rows in reply or []:
+            found = await self._reads.read(streams, count=_MOST_MOVED, block_s=block_s)
+        for stream, rows in found:
             copies = [copy for entry_id, fields in rows if (copy := _copy(entry_id, fields)) is not None]
             await self.store.put(copies)
             with translated("moving forwards"):

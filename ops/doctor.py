@@ -32,7 +32,7 @@ from ops.migrate import pending
 from ops.postgres import connect
 from ops.postgres import translated as postgres_translated
 from ops.reasons import why
-from ops.redis import Client, command_client, translated
+from ops.redis import Client, command_client, nodes_of, translated
 from ops.seal import sealing_of
 from ops.settings import Role, Settings, load_settings
 from schema.errors import MigrationError, SettingsError, StorageUnavailable
@@ -102,21 +102,28 @@ async def check_redis(settings: Settings) -> list[Finding]:
 
 
 async def _redis_findings(client: Client, settings: Settings) -> list[Finding]:
-    info: dict[str, Any] = await client.info()
-    policy = str(info.get("maxmemory_policy", ""))
-    seconds, micros = await client.time()
-    redis_now = seconds + micros / 1_000_000
-    findings = [
-        Finding("redis", "ok", "answers"),
-        redis_version(str(info.get("redis_version", "0"))),
-        persistence(bool(info.get("aof_enabled")), str(info.get("aof_last_write_status", ""))),
-        eviction(policy),
-        clock("redis clock", redis_now - datetime.now(UTC).timestamp()),
-    ]
+    findings = [Finding("redis", "ok", "answers")]
+    redis_now = 0.0
+    for name, node in (await nodes_of(client)).items():
+        found, redis_now = await _server_findings(node)
+        findings += [replace(f, check=f"{f.check} {name}".strip()) for f in found]
     now = datetime.fromtimestamp(redis_now, UTC)
     for partition in range(settings.stream_partitions):
         findings += await _stream_findings(client, Keys(partition), now)
     return [*findings, *await circuit_findings(client, redis_now)]
+
+
+async def _server_findings(client: Client) -> tuple[list[Finding], float]:
+    """What one server says of itself, and its time."""
+    info: dict[str, Any] = await client.info()
+    seconds, micros = await client.time()
+    now_s = seconds + micros / 1_000_000
+    return [
+        redis_version(str(info.get("redis_version", "0"))),
+        persistence(bool(info.get("aof_enabled")), str(info.get("aof_last_write_status", ""))),
+        eviction(str(info.get("maxmemory_policy", ""))),
+        clock("redis clock", now_s - datetime.now(UTC).timestamp()),
+    ], now_s
 
 
 async def _stream_findings(client: Client, keys: Keys, now: datetime) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Follows the streams live: one blocking XREAD over all partitions, through restarts of Redis."""
+"""Follows the streams live: blocking reads over all partitions, through restarts of Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from redis.exceptions import ResponseError
 
 from ops.redis import Client, blocking_client, command_client, translated
+from ops.redis_streams import StreamReads
 from ops.unprojected import position
 from schema.errors import StorageUnavailable
 from schema.events import Event, EventError, decode, text_fields
@@ -42,7 +43,8 @@ async def follow(
         last: so many of the newest entries that are there already come first.
     """
     names = stream_names(partitions, streams)
-    client = blocking_client(redis_url, block_s=_BLOCK_S)
+    client = blocking_client(redis_url, block_s=_BLOCK_S, at_once=partitions)
+    reads = StreamReads(client)
     marks: dict[str, str] = {}
     try:
         while True:
@@ -52,7 +54,7 @@ async def follow(
                     last = 0  # shown once, also where Redis goes away and comes back empty
                     for followed in found:
                         yield followed
-                entries = await _read(client, marks)
+                entries = await _read(reads, marks)
             except StorageUnavailable:
                 await asyncio.sleep(_PAUSE_S)  # being restarted: what is appended meanwhile is read after it
                 continue
@@ -64,6 +66,7 @@ async def follow(
                     continue  # written by a newer version or by hand; the projector reports it
                 yield Followed(key, entry_id, event)
     finally:
+        await reads.close()
         await client.aclose()
 
 
@@ -109,16 +112,16 @@ async def newest(client: Client, names: list[str], last: int) -> tuple[list[Foll
     return found[-last:] if last else [], ends
 
 
-async def _read(client: Client, marks: dict[Any, Any]) -> list[tuple[str, str, dict[str, str]]]:
+async def _read(reads: StreamReads, marks: dict[str, str]) -> list[tuple[str, str, dict[str, str]]]:
     with translated("following the streams"):
         try:
-            streams: Any = await client.xread(marks, count=_MOST, block=round(_BLOCK_S * 1000))
+            streams = await reads.read(marks, count=_MOST, block_s=_BLOCK_S)
         except ResponseError as error:
             if "UNBLOCKED" not in str(error):
                 raise
             return []  # a stream was deleted under us; it will come again
     return [
-        (key.decode(), entry_id.decode(), text_fields(fields))
+        (key, entry_id.decode(), text_fields(fields))
         for key, entries in streams
         for entry_id, fields in entries
     ]

@@ -4,11 +4,16 @@
   would append twice, so retrying is left to those who know how to do it safely.
 * `blocking_client`: one connection for blocking reads, whose socket time-out is longer than the block.
 
+REDIS_URL may also name a Redis Cluster or the Sentinels of a master (`ops.redis_place`): the client is then
+one that finds the node by itself, with the same methods.
+
 Driver errors are translated here: what trying later may mend becomes `StorageUnavailable`.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -16,11 +21,14 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
+    ClusterDownError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -29,6 +37,9 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from ops.redis_cluster import ClusterClient
+from ops.redis_place import place_of
+from ops.redis_sentinel import MasterPool, connection_of
 from schema.errors import StorageUnavailable
 from schema.scripts import ScriptCall
 
@@ -36,10 +47,18 @@ COMMAND_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 _BLOCK_MARGIN_S = 10.0
 
+# A machine that vanished closes no connection: this tells a blocked reader within half a minute, for nothing.
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
 Client = redis.Redis
 
 # Error replies that say *this server cannot write now*, rather than *this command is wrong*.
 _REFUSALS = ("MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+_DEMOTED = "instance state changed"  # told to blocked readers of a master that has become a replica
 
 
 class RedisRefused(StorageUnavailable):
@@ -51,9 +70,9 @@ def command_client(url: str, *, max_connections: int = 20, timeout_s: float = CO
     return _client(url, timeout_s, max_connections)
 
 
-def blocking_client(url: str, *, block_s: float) -> Client:
-    """A client for one blocking read at a time, of at most ``block_s`` seconds."""
-    return _client(url, block_s + _BLOCK_MARGIN_S, 2)
+def blocking_client(url: str, *, block_s: float, at_once: int = 1) -> Client:
+    """A client for blocking reads of at most ``block_s`` seconds, so many ``at_once`` (of one node)."""
+    return _client(url, block_s + _BLOCK_MARGIN_S, 1 + at_once)
 
 
 class _Packed:
@@ -68,20 +87,38 @@ class _Packed:
 
 
 def _client(url: str, timeout_s: float, max_connections: int) -> Client:
+    place = place_of(url)
+    if place.kind == "cluster":
+
+        def node(host: str, port: int) -> Client:
+            return _server(place.node_url(host, port), timeout_s, max_connections)
+
+        return ClusterClient(place.seeds, node)
+    if place.kind == "sentinel":
+        found = partial(MasterPool.from_url, place=place)
+        return _server(place.node_url(*place.seeds[0]), timeout_s, max_connections, found)
+    return _server(url, timeout_s, max_connections)
+
+
+def _server(
+    url: str, timeout_s: float, max_connections: int, made: Any = redis.BlockingConnectionPool.from_url
+) -> Client:
     # Callers beyond the connections wait for one; the plain pool would refuse them as if Redis were away.
-    pool: Any = redis.BlockingConnectionPool.from_url(
+    pool: Any = made(
         url,
         timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,
+        socket_keepalive_options=_KEEPALIVE,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
         health_check_interval=0,
         max_connections=max_connections,
         decode_responses=False,
     )
-    pool.connection_class = type("PackedConnection", (_Packed, pool.connection_class), {})
+    kind = connection_of(pool)
+    pool.connection_class = type("PackedConnection", (_Packed, kind), {})
     return redis.Redis.from_pool(pool)
 
 
@@ -94,12 +131,21 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OutOfMemoryError, ReadOnlyError, BusyLoadingError) as error:
+    except (
+        OutOfMemoryError,
+        ReadOnlyError,
+        BusyLoadingError,
+        ClusterDownError,
+        AskError,
+        TryAgainError,
+    ) as error:
         raise RedisRefused(f"Redis refuses to write while {doing}: {type(error).__name__}") from error
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise StorageUnavailable(f"Redis cannot be reached while {doing}: {type(error).__name__}") from error
     except ResponseError as error:
         word = _first_word(error)
+        if _DEMOTED in str(error):
+            raise StorageUnavailable(f"Redis is no longer the master while {doing}") from error
         if word in _REFUSALS:
             raise RedisRefused(f"Redis refuses to write while {doing}: {word}") from error
         raise
@@ -112,6 +158,11 @@ def _first_word(error: ResponseError) -> str:
         if word in _REFUSALS:
             return word
     return text.split(" ", 1)[0]
+
+
+async def nodes_of(client: Client) -> dict[str, Client]:
+    """The servers that hold something, by name: a cluster's nodes, else the one there is, without a name."""
+    return await client.primaries() if isinstance(client, ClusterClient) else {"": client}
 
 
 async def run(client: Client, call: ScriptCall) -> Any:

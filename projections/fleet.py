@@ -7,11 +7,11 @@ for each partition and one for the memory, over a connection of its own, in the 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from ops.redis_plain import memory_infos, plain_client
 from projections.batch import Position, StreamName
 from projections.checkpoint import START
 from schema.keys import GROUP, Keys
@@ -35,7 +35,8 @@ class Fleet(Collector):
         """Prepare; nothing is asked before a scrape."""
         self.checkpoints: Mapping[Position, str] | None = None
         self._partitions = partitions
-        self._client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._url = url
+        self._client: Any = None
 
     def describe(self) -> Iterable[Metric]:
         """The families, without asking anybody."""
@@ -49,16 +50,19 @@ class Fleet(Collector):
         made = _families()
         try:
             self._fill(made, checkpoints)
-        except (RedisError, OSError):
+        except (RedisError, RedisClusterException, OSError):
             made = {"up": _families()["up"]}
             made["up"].add_metric([], 0)
         return made.values()
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _fill(self, made: Mapping[str, GaugeMetricFamily], checkpoints: Mapping[Position, str]) -> None:
+        if self._client is None:
+            self._client = plain_client(self._url, timeout_s=_TIMEOUT_S)
         depths = dict.fromkeys(_STATES, 0)
         oldest_s, lag_s, dead = 0.0, 0.0, 0
         for partition in range(self._partitions):
@@ -71,13 +75,13 @@ class Fleet(Collector):
                 depths[state] += count
             oldest_s, lag_s = max(oldest_s, seen.oldest_s or 0.0), max(lag_s, seen.lag_s or 0.0)
             dead += seen.dead
-        memory: Any = self._client.info("memory")
+        memory = sum(info["used_memory"] for info in memory_infos(self._client))
         for state, count in depths.items():
             made["queue"].add_metric([state], count)
         made["oldest"].add_metric([], oldest_s)
         made["lag"].add_metric([], lag_s)
         made["dead"].add_metric([], dead)
-        made["memory"].add_metric([], memory["used_memory"])
+        made["memory"].add_metric([], memory)
         made["up"].add_metric([], 1)
 
     def _run(self, call: ScriptCall) -> Any:

@@ -5,7 +5,6 @@ Postgres is authoritative on how far it came: a crash anywhere repeats reading, 
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import asyncpg
 
@@ -13,8 +12,9 @@ from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
 from ops.redis import translated as redis_translated
+from ops.redis_streams import StreamReads
 from projections import archive, checkpoint
-from projections.batch import Fact, Position, StreamName, fact_of
+from projections.batch import Fact, Position, fact_of
 from projections.model import Apply
 from projections.models import models
 from projections.redaction import redacted
@@ -63,7 +63,7 @@ class Projector:
         """
         self._committed = committed
         self._conn = conn
-        self._reader = reader
+        self._reads = StreamReads(reader)
         self._batch = batch
         self._models = models
         self._streams: dict[str, Position] = {}
@@ -95,18 +95,18 @@ class Projector:
         return dict(self._at or {})
 
     async def _read(self, at: dict[Position, str], block_s: float) -> list[Fact]:
-        block_ms = max(1, round(block_s * 1000)) if block_s > 0 else None  # 0 would mean forever
-        streams: Any = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}
+        marks = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}
         with redis_translated("reading the streams"):
-            reply: Any = await self._reader.xread(streams, count=self._batch, block=block_ms)
+            found = await self._reads.read(marks, count=self._batch, block_s=block_s)
         facts = []
-        for name, rows in reply or []:
-            partition, stream = self._position(name)
+        for name, rows in found:
+            partition, stream = self._streams[name]
             facts += [fact_of(partition, stream, i.decode(), f) for i, f in rows]
         return facts
 
-    def _position(self, name: bytes) -> tuple[int, StreamName]:
-        return self._streams[name.decode()]
+    async def close(self) -> None:
+        """End what is still being read."""
+        await self._reads.close()
 
     async def _write(self, at: dict[Position, str], facts: list[Fact]) -> dict[Position, str]:
         after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}

@@ -110,7 +110,9 @@ async def _stand_by_and_project(
 ) -> None:
     lost = asyncio.Event()
     conn = await connect(settings, application_name=f"c2s-projector-{settings.instance}")
-    reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
+    reader = blocking_client(
+        settings.redis_url.get_secret_value(), block_s=settings.block_secs, at_once=settings.stream_partitions
+    )
     try:
         conn.add_termination_listener(lambda _conn: lost.set())
         await _take_lock(conn, outage)
@@ -168,6 +170,20 @@ async def _project(
         committed=partial(_committed, meters),
     )
     trimmer = Trimmer(reader, settings, time.time)
+    try:
+        await _go_on(settings, conn, projector, trimmer, outage, fleet)
+    finally:
+        await projector.close()
+
+
+async def _go_on(  # noqa: PLR0917 -- what `_project` made
+    settings: Settings,
+    conn: asyncpg.Connection,
+    projector: Projector,
+    trimmer: Trimmer,
+    outage: Outage,
+    fleet: Fleet,
+) -> None:
     while True:
         try:
             # After a fault the first look does not block, so that its end is known at once.

@@ -12,7 +12,7 @@ from ops.alerts.silence import HALF_STRETCH_S, WEEKS, Silence, silence_of
 from ops.postgres import translated as postgres_translated
 from ops.queries import query
 from ops.recover import VANISHED
-from ops.redis import Client, run, translated
+from ops.redis import Client, nodes_of, run, translated
 from ops.settings import Settings
 from schema.errors import StorageUnavailable
 from schema.keys import BudgetKeys, Keys
@@ -140,7 +140,7 @@ async def _read_redis(
         at = [checkpoints.get((partition, stream), _START) for stream in ("webhooks", "outcomes")]
         seen.append(read_survey(await run(client, survey(Keys(partition), *at))))
     with translated("reading its state"):
-        info: dict[str, Any] = await client.info()
+        infos: list[dict[str, Any]] = [await node.info() for node in (await nodes_of(client)).values()]
     # One after the other, over one connection: commands are billed, and a new connection costs some.
     breakers = [await _breaker(client, api, seen[0].now_s) for api in APIS]
     return RedisReadings(
@@ -150,8 +150,8 @@ async def _read_redis(
         processor_s=_largest(s.processor_s for s in seen),
         previous_secret_s=seen[0].previous_secret_s,
         breakers={api: s for api, s in zip(APIS, breakers, strict=True) if s is not None},
-        memory=memory_share(info),
-        disk=failing_disk(info),
+        memory=max(memory_share(info) for info in infos),
+        disk=tuple(dict.fromkeys(name for info in infos for name in failing_disk(info))),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ops.redis_place import place_of
 from ops.settings.alerts import Alerts
 from ops.settings.breakers import Breakers
 from ops.settings.door import Door
@@ -131,10 +132,7 @@ def _relations(s: Settings) -> list[str]:
             not s.alert_email_to or bool(s.alert_email_from and s.smtp_url.get_secret_value()),
             "ALERT_EMAIL_TO: needs ALERT_EMAIL_FROM and SMTP_URL as well",
         ),
-        (
-            _scheme(s.redis_url) in ("redis", "rediss", "unix"),
-            "REDIS_URL: must begin with redis://, rediss:// or unix://",
-        ),
+        (not (wrong := _wrong_redis(s.redis_url)), f"REDIS_URL: {wrong}"),
         (
             _scheme(s.database_url) in ("postgresql", "postgres"),
             "DATABASE_URL: must begin with postgresql:// or postgres://",
@@ -142,6 +140,14 @@ def _relations(s: Settings) -> list[str]:
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )
     return [text for holds, text in rules if not holds]
+
+
+def _wrong_redis(url: SecretStr) -> str:
+    try:
+        place_of(url.get_secret_value())
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _scheme(url: SecretStr) -> str:

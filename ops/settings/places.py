@@ -14,7 +14,10 @@ def _default_instance() -> str:
 class Places(BaseSettings):
     """Where things are."""
 
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis; also rediss://")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis; also rediss://, redis+cluster:// and redis+sentinel:// (docs/REDIS_SETUP.md)",
+    )
     database_url: SecretStr = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="Postgres"
     )

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ops.redis_plain import servers_of
 from schema.errors import LeadstreamError
 
+_ASK_TIMEOUT_S = 5.0
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
 
 
@@ -24,6 +26,10 @@ def places_of(urls: Iterable[str]) -> set[tuple[str, int] | str]:
     places: set[tuple[str, int] | str] = set()
     for url in urls:
         parts = urlsplit(url)
+        if "+" in parts.scheme:  # a cluster or Sentinels: whoever they say is meant
+            for host, port in servers_of(url, timeout_s=_ASK_TIMEOUT_S):
+                places |= _found(host, port)
+            continue
         named = [part.rpartition("@")[2] for part in parts.netloc.split(",")]  # Postgres takes several
         for host, port in _addresses([*named, *parse_qs(parts.query).get("host", [])], parts.scheme):
             if host.startswith("/"):
@@ -31,9 +37,12 @@ def places_of(urls: Iterable[str]) -> set[tuple[str, int] | str]:
             elif parts.scheme == "unix":
                 places.add(parts.path)
             elif host:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                places |= {(str(info[4][0]), port) for info in found}
+                places |= _found(host, port)
     return places
+
+
+def _found(host: str, port: int) -> set[tuple[str, int] | str]:
+    return {(str(info[4][0]), port) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
 
 
 def _addresses(named: Iterable[str], scheme: str) -> Iterator[tuple[str, int]]:
