@@ -1,23 +1,25 @@
 """Redis on several servers: a cluster of three, or a master with a replica and three Sentinels."""
 
 import asyncio
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import redis
 
-from ops.dev.ports import LOOPBACK
+from ops.dev.ports import LOOPBACK, free_port
 from ops.dev.redis_server import EmbeddedRedis, redis_binary
 from ops.dev.server import EmbeddedServer
 from ops.supervise.children import spawn
 
 MASTER = "leads"
 SLOTS = 16_384
+_BUS, _LAST_PORT = 10_000, 32_767  # beyond it ports are given to outgoing connections
 _NODE_TIMEOUT_MS = 4_000  # long enough for a node that is not scheduled for a while
 _DOWN_AFTER_MS = 2_000
 
@@ -59,12 +61,22 @@ class Cluster:
 
 def cluster_node(folder: Path) -> EmbeddedRedis:
     args = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS))
-    return EmbeddedRedis(folder, extra_args=args)
+    return EmbeddedRedis(folder, _port_with_bus(), extra_args=args)
+
+
+def _port_with_bus() -> int:
+    """A free port whose like, 10,000 above, is free too: there the nodes talk to each other."""
+    while True:
+        port = free_port()
+        if port + _BUS <= _LAST_PORT:
+            with socket.socket() as bus, suppress(OSError):
+                bus.bind((LOOPBACK, port + _BUS))
+                return port
 
 
 @asynccontextmanager
-async def cluster(folder: Path, count: int = 3) -> AsyncIterator[Cluster]:
-    """A cluster that answers."""
+async def cluster(folder: Path, count: int = 3, *, replica: bool = False) -> AsyncIterator[Cluster]:
+    """A cluster that answers; with ``replica`` the first node has one."""
     with ExitStack() as stack:
         nodes = [cluster_node(folder / f"node{n}") for n in range(count)]
         await asyncio.to_thread(started, stack, nodes)
@@ -72,7 +84,18 @@ async def cluster(folder: Path, count: int = 3) -> AsyncIterator[Cluster]:
             ask(node, "CLUSTER", "ADDSLOTS", *range(SLOTS * n // count, SLOTS * (n + 1) // count))
             ask(node, "CLUSTER", "MEET", LOOPBACK, nodes[0].port)
         await eventually(lambda: all(_is_whole(node, count) for node in nodes))
+        if replica:
+            await _replicate(stack, folder, nodes)
         yield Cluster(nodes)
+
+
+async def _replicate(stack: ExitStack, folder: Path, nodes: Sequence[EmbeddedRedis]) -> None:
+    made = cluster_node(folder / "replica")
+    await asyncio.to_thread(started, stack, [made])
+    ask(made, "CLUSTER", "MEET", LOOPBACK, nodes[0].port)
+    await eventually(lambda: all(_is_whole(node, len(nodes) + 1) for node in (*nodes, made)))
+    ask(made, "CLUSTER", "REPLICATE", ask(nodes[0], "CLUSTER", "MYID"))
+    await eventually(lambda: ask(made, "INFO", "replication").get("master_link_status") == "up")
 
 
 def _is_whole(node: EmbeddedRedis, count: int) -> bool:

@@ -1,109 +1,35 @@
 """Several partitions, on one Redis and on a Redis Cluster of three nodes: door, engine, record, operator."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import asyncpg
 import pytest
-from aiohttp.test_utils import TestServer
-from support_ingress import Door, lead, open_door
+from support_ingress import lead
 from support_redis import cluster
-from support_waiting import until
+from support_system import System, fresh_database, running
 
 from ops.alerts.readings import read_all
 from ops.dead import DeadLetters, Filter
 from ops.doctor import check_redis
 from ops.follow import follow
 from ops.glance import look
-from ops.migrate import migrate
 from ops.postgres import create_pool
 from ops.recover import Recovery, ensure_groups
-from ops.redis import Client, command_client
 from ops.rekey_redis import SealedRedis
-from ops.sandbox.app import create_app
-from ops.sandbox.config import SandboxConfig
 from ops.sandbox.people import invent
 from ops.seal import codec_of
-from ops.settings import Settings, load_settings
 from ops.subjects import find, named
-from processor.service import serve as process
 from projections.fleet import Fleet
 from projections.rebuild.__main__ import rebuild
-from projections.service import serve as project
 from projections.subjects.erase import Eraser
 from schema.identity import partition_of
 from schema.keys import Keys
 
 LEADS = [f"lead-{n}" for n in range(24)]
 PARTITIONS = {"one": 3, "cluster": 6}
-
-
-@dataclass
-class System:
-    """All of it in this loop."""
-
-    settings: Settings
-    door: Door
-    sandbox: TestServer
-    http: aiohttp.ClientSession
-    redis: Client
-    record: asyncpg.Connection
-
-    async def state(self) -> dict[str, Any]:
-        async with self.http.get(self.sandbox.make_url("/_sandbox/state")) as answer:
-            return await answer.json()
-
-    async def fault(self, **spec: object) -> None:
-        async with self.http.post(self.sandbox.make_url("/_sandbox/faults"), json=spec) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def ended(self, status: str, count: int) -> None:
-        query = "SELECT count(*) FROM webhook_events WHERE status = $1"
-        await until(lambda: self.record.fetchval(query, status), lambda found: found == count, 60)
-
-
-@asynccontextmanager
-async def running(redis_url: str, database_url: str, **more: str) -> AsyncIterator[System]:
-    config = SandboxConfig(
-        c2s_token="t", diretrix_user="u", diretrix_pass="p", work_api_key="k", c2s_rate_limit=""
-    )
-    async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(TestServer(create_app(config)))
-        url = str(sandbox.make_url("")).rstrip("/")
-        environ = {
-            "REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOST": "127.0.0.1", "PORT": "0",
-            "INSTANCE": "all", "C2S_WEBHOOK_SECRET": "door-secret", "TRIGGER_API_KEY": "trigger-key",
-            "C2S_BASE_URL": url, "DIRETRIX_BASE_URL": url, "WORK_API_BASE_URL": url, "C2S_TOKEN": "t",
-            "DIRETRIX_USER": "u", "DIRETRIX_PASS": "p", "WORK_API_KEY": "k", "C2S_RATE_LIMIT": "6000/minute",
-            "DIRETRIX_RATE_LIMIT": "6000/minute", "WORK_API_RATE_LIMIT": "6000/minute", "ALERT_EVERY": "0",
-            "MAX_ATTEMPTS": "2", "BACKOFF_BASE_SECS": "0.05", "BACKOFF_MAX_SECS": "0.1", "BLOCK_SECS": "5",
-        } | more  # fmt: skip
-        settings = load_settings("processor", environ)
-        await migrate(database_url)
-        redis = command_client(redis_url)
-        stack.push_async_callback(redis.aclose)
-        record = await asyncpg.connect(database_url)
-        stack.push_async_callback(record.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        stop = asyncio.Event()
-        services = [
-            asyncio.create_task(process(settings, stop)),
-            asyncio.create_task(project(settings, stop)),
-        ]
-
-        async def end() -> None:
-            stop.set()
-            await asyncio.gather(*services)
-
-        stack.push_async_callback(end)
-        door = await stack.enter_async_context(open_door(settings))
-        yield System(settings, door, sandbox, http, redis, record)
 
 
 @asynccontextmanager
@@ -221,11 +147,3 @@ async def _first(items: AsyncIterator[Any], count: int) -> AsyncIterator[Any]:
         count -= 1
         if not count:
             return
-
-
-async def fresh_database(server: Any) -> str:
-    name = f"t_{secrets.token_hex(6)}"
-    conn = await asyncpg.connect(server.url)
-    await conn.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    await conn.close()
-    return server.url.rpartition("/")[0] + f"/{name}"
