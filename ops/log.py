@@ -143,8 +143,12 @@ def _guarded_event(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     for name, value in event.items():
-        if name not in _OURS and (isinstance(value, (str, BaseException))) and _PERSONAL.search(str(value)):
-            event[name] = masked(str(value))
+        # Numbers are measures of ours; anything else may hold a stranger's text, however deep.
+        if name in _OURS or value is None or isinstance(value, (int, float)):
+            continue
+        text = value if isinstance(value, str) else str(value)
+        if _PERSONAL.search(text):
+            event[name] = masked(text)
     return event
 
 

@@ -79,7 +79,13 @@ def test_what_looks_personal_is_masked_in_fields_that_nobody_foresaw(text, capfd
         try:
             int(f"cannot read {text}!")
         except ValueError:
-            structlog.get_logger().exception("work.broken", detail=f"of {text},", lead_id="L@11987654321")
+            structlog.get_logger().exception(
+                "work.broken",
+                detail=f"of {text},",
+                lead_id="L@11987654321",
+                more={"asked": [text]},
+                raw=text.encode(),
+            )
         (line,) = capfdbinary.readouterr().out.splitlines()
     finally:
         structlog.configure(**before)
