@@ -35,10 +35,10 @@ class DoorProcess:
         """Names of its log lines; fails on a line that is none."""
         return [line["event"] for line in lines_of(self.output())]
 
-    def rss_mb(self) -> float:
-        """Its resident memory."""
+    def most_rss_mb(self) -> float:
+        """The most resident memory that it has had so far."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     async def raw(self, *parts: bytes, seconds: float = 20.0) -> bytes:
         """Write bytes to a socket of its own; all that comes until the door closes it."""

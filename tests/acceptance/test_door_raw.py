@@ -169,30 +169,30 @@ async def c2s_goes_on(door: DoorProcess) -> AsyncIterator[Counter[str]]:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_an_attack_by_itself(attack: Attack, redis_url: str, tmp_path: Path) -> None:
-    """Rows 10-13: each attack gets its answer while normal webhooks are accepted; memory stays small."""
+    """Rows 10-13: each attack gets its answer while normal webhooks are accepted; memory was never large."""
     limits = {"READ_TIMEOUT_SECS": "0.5", "KEEPALIVE_SECS": "3"}
     async with door_process(tmp_path / "door.log", redis_url, **limits) as door:
         async with c2s_goes_on(door) as answers:
             await attack(door)
         assert set(answers) == {"accepted"}
-        assert door.rss_mb() < MOST_MB
+        assert door.most_rss_mb() < MOST_MB
         assert "request.failed" not in door.events()
 
 
 async def test_all_at_once(redis_url: str, tmp_path: Path) -> None:
-    """Every attack at the same time, twice: C2S is served all the while, and memory stays below 120 MB."""
+    """Every attack at the same time, twice: C2S is served all the while, and memory never passed 120 MB."""
     limits = {"READ_TIMEOUT_SECS": "0.5", "KEEPALIVE_SECS": "3"}
     async with door_process(tmp_path / "door.log", redis_url, **limits) as door:
         async with c2s_goes_on(door) as answers:
             for _ in range(2):
                 await asyncio.gather(*(attack(door) for attack in ATTACKS if attack is not idle_crowd))
                 await idle_crowd(door)
-        rss_mb = door.rss_mb()
+        most_mb = door.most_rss_mb()
         assert set(answers) == {"accepted"}
         stored = {e["lead_id"] for e in entries(redis_url)}
         assert {f"normal-{n}" for n in range(answers.total())} <= stored
         assert "request.failed" not in door.events()
-    assert rss_mb < MOST_MB
+    assert most_mb < MOST_MB
 
 
 async def test_of_100_identical_posts_to_two_doors_one_is_accepted(redis_url: str, tmp_path: Path) -> None:
