@@ -107,7 +107,13 @@ class QuietServer(web.Server):
 class QuietRunner(web.AppRunner):
     """Runs an application behind a `QuietServer`."""
 
-    def __init__(self, app: web.Application, shortcuts: Shortcuts, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        shortcuts: Shortcuts,
+        settings: Settings,
+        server: Callable[..., QuietServer] = QuietServer,
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -120,10 +126,11 @@ class QuietRunner(web.AppRunner):
         )
         self._most_connections = settings.max_connections
         self._shortcuts = shortcuts
+        self._quiet_server = server
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        server = QuietServer(
+        server = self._quiet_server(
             _shortened(plain.request_handler, self._shortcuts),
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,

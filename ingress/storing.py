@@ -48,10 +48,14 @@ class Kept(NamedTuple):
     event_id: str
 
 
+# A request's webhooks, and how much of what may be in flight they are.
+_Request = tuple[Sequence[Appending], int]
+
+
 class Keeps(Protocol):
     """What the handlers need of the storage."""
 
-    async def keep(self, items: Sequence[Appending]) -> Sequence[Kept]: ...
+    def keep(self, items: Sequence[Appending]) -> asyncio.Future[Sequence[Kept]]: ...
 
 
 class Storage:
@@ -69,9 +73,7 @@ class Storage:
         self._appender = appender
         self._spool = spool
         self._metrics = metrics
-        self._batcher: Batcher[Sequence[Appending], Sequence[Kept]] = Batcher(
-            self._flush, most=_MOST_REQUESTS
-        )
+        self._batcher: Batcher[_Request, Sequence[Kept]] = Batcher(self._flush, most=_MOST_REQUESTS)
         self._most_in_flight = most_in_flight
         self._in_flight = 0
         self._spooling = False
@@ -83,11 +85,12 @@ class Storage:
         """Whether webhooks go to the spool at present."""
         return self._spooling
 
-    async def keep(self, items: Sequence[Appending]) -> Sequence[Kept]:
+    def keep(self, items: Sequence[Appending]) -> asyncio.Future[Sequence[Kept]]:
         """Store a request's webhooks durably, in order.
 
+        The future raises `StorageUnavailable` where neither Redis nor Postgres takes them.
+
         Raises:
-            StorageUnavailable: neither Redis nor Postgres takes them.
             Overloaded: too many others are being stored; nothing was tried.
         """
         # Judged by what is there already: a large batch is not kept out for ever, and at most one exceeds.
@@ -99,10 +102,7 @@ class Storage:
             if item.forward is not None:
                 weight += len(item.forward.body) >> _SLOT_BITS
         self._in_flight += weight
-        try:
-            return await self._batcher.submit(items)
-        finally:
-            self._in_flight -= weight
+        return self._batcher.put((items, weight))
 
     async def check(self) -> None:
         """Look once for what an earlier run left in the spool; `run` does the rest."""
@@ -124,9 +124,16 @@ class Storage:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    async def _flush(self, requests: Sequence[Sequence[Appending]]) -> Sequence[Sequence[Kept]]:
-        kept = iter(await self._store([item for items in requests for item in items]))
-        return [[next(kept) for _ in items] for items in requests]
+    async def _flush(self, requests: Sequence[_Request]) -> Sequence[Sequence[Kept]]:
+        try:
+            kept = await self._store([item for items, _ in requests for item in items])
+        finally:
+            self._in_flight -= sum(weight for _, weight in requests)
+        found, at = [], 0
+        for items, _ in requests:
+            found.append(kept[at : at + len(items)])
+            at += len(items)
+        return found
 
     async def _store(self, items: Sequence[Appending]) -> list[Kept]:
         if self._spooling:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from multidict import istr
 from pydantic import SecretStr
 
 from ingress.problems import AuthError, not_found
@@ -27,6 +28,9 @@ TIMESTAMP = "X-C2S-Timestamp"
 STANDARD_ID = "webhook-id"
 STANDARD_TIMESTAMP = "webhook-timestamp"
 STANDARD_SIGNATURE = "webhook-signature"
+
+# Looked up in every request: as `istr` their lower-case form is made once.
+_SIGNATURE, _TIMESTAMP, _STANDARD_SIGNATURE = istr(SIGNATURE), istr(TIMESTAMP), istr(STANDARD_SIGNATURE)
 
 Kind = Literal["signature", "standard", "token", "unsigned"]
 
@@ -79,10 +83,10 @@ class Verifier:
             AuthError: 401 ``signature_missing``, ``signature_malformed``, ``signature_invalid``; 400
                 ``timestamp_malformed`` for a header's time.
         """
-        own = headers.get(SIGNATURE)
+        own = headers.get(_SIGNATURE)
         if own is not None and (self.secrets or not self.allow_unsigned):
-            return Verified("signature", self._own(own, raw), _time(headers.get(TIMESTAMP)))
-        standard = headers.get(STANDARD_SIGNATURE)
+            return Verified("signature", self._own(own, raw), _time(headers.get(_TIMESTAMP)))
+        standard = headers.get(_STANDARD_SIGNATURE)
         if standard is not None and (self.secrets or not self.allow_unsigned):
             return self._standard(standard, headers, raw)
         if self.allow_unsigned:

@@ -4,16 +4,18 @@ The order matters. Nothing is read before the headers allow it, nothing is parse
 for the raw bytes, and nothing is answered before it is stored.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from ingress.forwarding import with_copy
 from ingress.limits import Reading
@@ -32,6 +34,7 @@ from schema.webhook import Body, Delivery, parse_body
 
 log = structlog.get_logger()
 
+_HEADER = istr("traceparent")
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )
@@ -43,6 +46,28 @@ _LOG_EVENTS = {
     "ignored": "webhook.ignored",
     "spooled": "webhook.spooled",
 }
+
+
+class Judged(NamedTuple):
+    """A webhook that may come in.
+
+    Attributes:
+        limited: elements whose lead is over its rate, with the seconds to wait.
+        started: by `perf_counter`.
+    """
+
+    body: Body
+    limited: dict[int, int]
+    now: datetime
+    started: float
+
+
+class Taking(NamedTuple):
+    """A webhook on its way into the storage; ``kept`` is None where nothing of it is to be stored."""
+
+    judged: Judged
+    items: Sequence[Appending]
+    kept: asyncio.Future[Sequence[Kept]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +108,74 @@ class WebhookDoor:
     async def _take(
         self, request: web.Request, raw: bytes, verified: Verified, started: float
     ) -> web.Response:
-        now = self.now()
         action = request.query.get("action") if "?" in request.raw_path else None
+        judged = self._judged(raw, action, verified, started)
+        with traces.span("accept", _trace(request.headers)) as accepting:
+            items = self._items(judged, request.headers, raw, accepting.traceparent)
+            kept: Sequence[Kept] = ()
+            if items:
+                try:
+                    kept = await self.storage.keep(items)
+                except StorageUnavailable as error:
+                    raise self._unkept(items, error) from None
+            accepting.set(webhooks=len(items))
+        return web.Response(body=self._answer(judged, items, kept), content_type="application/json")
+
+    def begin(self, headers: Mapping[str, str], raw: bytes) -> Taking:
+        """The first half of `signed`, for the express lane: all but the wait for the storage.
+
+        Raises:
+            Refusal: as `signed`.
+        """
+        started = perf_counter()
+        judged = self._judged(raw, None, self.verifier.signed(headers, raw), started)
+        items = self._items(judged, headers, raw)
+        if not items:
+            return Taking(judged, items, None)
+        try:
+            return Taking(judged, items, self.storage.keep(items))
+        except StorageUnavailable as error:
+            raise self._unkept(items, error) from None
+
+    def end(self, taking: Taking) -> bytes:
+        """The second half: the answer, once ``taking.kept`` is done.
+
+        Raises:
+            Refusal: as `signed`.
+        """
+        kept: Sequence[Kept] = ()
+        if taking.kept is not None:
+            try:
+                kept = taking.kept.result()
+            except StorageUnavailable as error:
+                raise self._unkept(taking.items, error) from None
+        return self._answer(taking.judged, taking.items, kept)
+
+    def _judged(self, raw: bytes, action: str | None, verified: Verified, started: float) -> Judged:
+        """Take the body apart; refuse what is too old or of a lead over its rate."""
+        now = self.now()
         body = self._parse(raw, action, verified)
         self._check_time(verified, body, now)
         if verified.previous:
             self.metrics.previous_secret.labels(verified.by).inc()
             self.previous_secret_used()
             log.warning("auth.previous_secret", kind=verified.by)
-        trace = request.headers.get("traceparent", "")
-        if trace and not _TRACEPARENT.fullmatch(trace):
-            trace = ""
-        limited = self._limited(body)
-        with traces.span("accept", trace) as accepting:
-            trace = accepting.traceparent or trace
-            items = [
-                self._appending(e, now, trace)
-                for n, e in enumerate(body.elements)
-                if n not in limited and isinstance(e, Delivery)
-            ]
-            if items and self.forwarding:
-                items = with_copy(items, request.headers, raw, self.codec, batch=body.batch)
-            kept = await self._keep(items) if items else ()
-            accepting.set(webhooks=len(items))
-        self.metrics.accept_seconds.observe(perf_counter() - started)
-        return self._answer(body, limited, items, kept)
+        return Judged(body, self._limited(body), now, started)
+
+    def _items(
+        self, judged: Judged, headers: Mapping[str, str], raw: bytes, trace: str = ""
+    ) -> Sequence[Appending]:
+        """What is to be stored; ``trace`` is the span's own, where traces are on."""
+        body, limited, now, _ = judged
+        trace = trace or _trace(headers)
+        items = [
+            self._appending(e, now, trace)
+            for n, e in enumerate(body.elements)
+            if n not in limited and isinstance(e, Delivery)
+        ]
+        if items and self.forwarding:
+            items = with_copy(items, headers, raw, self.codec, batch=body.batch)
+        return items
 
     def _parse(self, raw: bytes, action: str | None, verified: Verified) -> Body:
         try:
@@ -153,18 +221,15 @@ class WebhookDoor:
         )
         return Appending(event, key, delivery.known)
 
-    async def _keep(self, items: Sequence[Appending]) -> Sequence[Kept]:
-        try:
-            return await self.storage.keep(items)
-        except StorageUnavailable as error:
-            self.metrics.results["unavailable"].inc(len(items))
-            if isinstance(error, Overloaded):
-                raise overloaded("Too many webhooks are being stored at once; send it again.") from None
-            raise unavailable("The webhook cannot be stored at present; send it again.") from None
+    def _unkept(self, items: Sequence[Appending], error: StorageUnavailable) -> Refusal:
+        self.metrics.results["unavailable"].inc(len(items))
+        if isinstance(error, Overloaded):
+            return overloaded("Too many webhooks are being stored at once; send it again.")
+        return unavailable("The webhook cannot be stored at present; send it again.")
 
-    def _answer(
-        self, body: Body, limited: dict[int, int], items: Sequence[Appending], kept: Sequence[Kept]
-    ) -> web.Response:
+    def _answer(self, judged: Judged, items: Sequence[Appending], kept: Sequence[Kept]) -> bytes:
+        self.metrics.accept_seconds.observe(perf_counter() - judged.started)
+        body, limited = judged.body, judged.limited
         taken = iter(zip(items, kept, strict=True))
         rows = []
         for n, element in enumerate(body.elements):
@@ -175,7 +240,7 @@ class WebhookDoor:
             else:
                 rows.append(self._taken(*next(taken)))
         if not body.batch:
-            return _json(rows[0])
+            return orjson.dumps(rows[0])
         if rows and not items:
             if limited:
                 raise rate_limited(max(limited.values()), "lead")
@@ -184,7 +249,7 @@ class WebhookDoor:
         for row in rows:
             counts[row["status"]] += 1
         counts["duplicates"] = counts.pop("duplicate")
-        return _json({"status": "accepted", "received": len(rows), **counts, "events": rows})
+        return orjson.dumps({"status": "accepted", "received": len(rows), **counts, "events": rows})
 
     def _taken(self, item: Appending, kept: Kept) -> dict[str, Any]:
         status = kept.state
@@ -212,5 +277,7 @@ def _over(element: Delivery, wait_s: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _json(content: Any) -> web.Response:
-    return web.Response(body=orjson.dumps(content), content_type="application/json")
+def _trace(headers: Mapping[str, str]) -> str:
+    """The request's ``traceparent``, or empty where there is none that holds."""
+    trace = headers.get(_HEADER, "")
+    return trace if trace and _TRACEPARENT.fullmatch(trace) else ""

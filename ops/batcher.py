@@ -6,7 +6,6 @@ or error.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -30,7 +29,9 @@ class Batcher(Generic[T, R]):
         self._flush = flush
         self._most = most
         self._width = width
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        # Side by side: a batch is a slice of each, and nothing is made per caller but its future.
+        self._waiting: list[T] = []
+        self._futures: list[asyncio.Future[R]] = []
         self._active = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -43,12 +44,14 @@ class Batcher(Generic[T, R]):
         return await self.put(item)
 
     def put(self, item: T) -> asyncio.Future[R]:
-        """As `submit`, for a caller that awaits the result in its own way (shielded, say)."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        """As `submit`, for a caller that awaits the result in its own way (shielded, by a callback)."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append(item)
+        self._futures.append(future)
         if self._active < self._width:
             self._active += 1
-            task = asyncio.create_task(self._drain())
+            task = loop.create_task(self._drain())
             self._tasks.add(task)  # the loop itself keeps only weak references
             task.add_done_callback(self._tasks.discard)
         return future
@@ -56,26 +59,27 @@ class Batcher(Generic[T, R]):
     async def _drain(self) -> None:
         # Counted down here, not in a done-callback: a caller may come between a task's end and its callbacks.
         try:
-            await self._flush_all()
+            while self._waiting:
+                await self._flush_next()
         finally:
             self._active -= 1
 
-    async def _flush_all(self) -> None:
-        while self._waiting:
-            count = min(len(self._waiting), self._most)
-            batch = [self._waiting.popleft() for _ in range(count)]
-            try:
-                results = await self._flush([item for item, _ in batch])
-            except asyncio.CancelledError:
-                for _, future in batch:
-                    future.cancel()
-                raise
-            except Exception as error:  # noqa: BLE001 -- handed to the callers, not swallowed
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                        future.exception()  # seen: a caller that left meanwhile is not missed
-            else:
-                for (_, future), result in zip(batch, results, strict=True):
-                    if not future.done():
-                        future.set_result(result)
+    async def _flush_next(self) -> None:
+        most = self._most
+        batch, self._waiting = self._waiting[:most], self._waiting[most:]
+        futures, self._futures = self._futures[:most], self._futures[most:]
+        try:
+            results = await self._flush(batch)
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 -- handed to the callers, not swallowed
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # seen: a caller that left meanwhile is not missed
+        else:
+            for future, result in zip(futures, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
