@@ -54,11 +54,11 @@ class Verified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One secret in the forms that the checks need."""
+    """One secret, ready for either kind of signature."""
 
     previous: bool
-    own: bytes
-    standard: bytes
+    own: hmac.HMAC
+    standard: hmac.HMAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Verifier:
         if given is None:
             raise AuthError("signature_malformed", "The signature is not 64 hexadecimal digits.")
         for secret in self.secrets:
-            if hmac.compare_digest(sign.digest(secret.own, raw), given):
+            if hmac.compare_digest(sign.digest_with(secret.own, raw), given):
                 return secret.previous
         raise _invalid()
 
@@ -135,7 +135,7 @@ class Verifier:
             raise AuthError("signature_malformed", "webhook-signature holds no v1 signature.")
         content = sign.standard_content(_bytes(message_id), _bytes(timestamp), raw)
         for secret in self.secrets:
-            if sign.any_equal(sign.digest(secret.standard, content), given):
+            if sign.any_equal(sign.digest_with(secret.standard, content), given):
                 return Verified("standard", secret.previous, _time(timestamp))
         raise _invalid()
 
@@ -169,7 +169,7 @@ def _secret(settings: Settings, name: str, *, previous: bool) -> Secret | None:
     if not text:
         return None
     try:
-        return Secret(previous, text.encode(), sign.standard_key(text))
+        return Secret(previous, sign.keyed(text.encode()), sign.keyed(sign.standard_key(text)))
     except ValueError as error:
         raise SettingsError(f"{name.upper()}: {error}") from None
 

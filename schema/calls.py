@@ -71,15 +71,16 @@ def append(
     """Accept webhooks; ``again`` says that an earlier call with these items may have succeeded."""
     names = [keys.webhooks, keys.outcomes, keys.forwards]
     args = [str(dedup_ttl_s), instance, "1" if again else "0"]
+    dedup, queue = keys.dedup(""), keys.queue("")  # made once: a busy door's batches are large
     for item in items:
-        e = item.event
-        kind = "accept" if item.known else "ignore"
-        received = to_text(e.received_at)
-        args += [kind, e.event_id, e.lead_id, e.action, e.version, e.source, received]
-        args += [e.traceparent, e.payload, "3" if item.forward else "0"]
-        if item.forward:
-            args += [item.forward.id, item.forward.headers, item.forward.body]
-        names += [keys.dedup(item.dedup_key), keys.queue(e.lead_id)]
+        e, forward = item.event, item.forward
+        args += (
+            "accept" if item.known else "ignore", e.event_id, e.lead_id, e.action, e.version, e.source,
+            to_text(e.received_at), e.traceparent, e.payload, "3" if forward else "0",
+        )  # fmt: skip
+        if forward:
+            args += forward
+        names += (dedup + item.dedup_key, queue + e.lead_id)
     return ScriptCall(script("append"), names, args)
 
 

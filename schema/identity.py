@@ -18,6 +18,8 @@ ACTIONS = frozenset({CREATE, UPDATE, CLOSE})
 # uuid5(NAMESPACE_URL, "urn:c2s-leadstream:events"), written out: it must never change.
 EVENT_NAMESPACE = UUID("17a174c7-0dc6-560c-a7b5-6795213a491c")
 
+_IN_NAMESPACE = hashlib.sha1(EVENT_NAMESPACE.bytes)  # noqa: S324 -- RFC 9562 §5.5
+
 _LEAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 _MARKER_HEX = 12
 _FORCED = "forced-"
@@ -59,7 +61,9 @@ def dedup_key(lead_id: str, action: str, version: str) -> str:
 
 def event_id_of(key: str) -> str:
     """The event id of a dedup key, as UUID text: ``uuid5(EVENT_NAMESPACE, key)``, in a third of its time."""
-    digest = bytearray(hashlib.sha1(EVENT_NAMESPACE.bytes + key.encode()).digest()[:16])  # noqa: S324 -- RFC 9562 §5.5
+    sha1 = _IN_NAMESPACE.copy()
+    sha1.update(key.encode())
+    digest = bytearray(sha1.digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()

@@ -20,7 +20,9 @@ _LONGEST_TEXT = 40
 
 def to_text(moment: datetime) -> str:
     """An aware datetime in the stored form."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_text(text: str) -> datetime:

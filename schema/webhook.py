@@ -189,8 +189,10 @@ def _version(body: dict[str, Any], lead: dict[str, Any], raw: bytes) -> str:
         if not isinstance(holder, dict):
             continue
         for key in _UPDATED_AT_KEYS:
+            if key not in holder:
+                continue
             try:
                 return to_text(parse(holder[key]))
-            except (KeyError, ValueError):
+            except ValueError:
                 continue
     return version_of_body(raw)

@@ -28,7 +28,10 @@ from schema.webhook import Body, Delivery, parse_body
 NOW = datetime(2025, 1, 15, tzinfo=UTC)
 KEY = b"fuzzing"
 VERIFIER = Verifier(
-    secrets=(Secret(False, KEY, KEY), Secret(True, b"before", b"before")),
+    secrets=(
+        Secret(False, sign.keyed(KEY), sign.keyed(KEY)),
+        Secret(True, sign.keyed(b"before"), sign.keyed(b"before")),
+    ),
     tokens=((b"token", False), (b"token-before", True)),
     allow_unsigned=False,
     window=timedelta(seconds=300),
