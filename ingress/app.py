@@ -38,7 +38,7 @@ from ops.append import Appender
 from ops.audit import Audit
 from ops.durable import durability_of
 from ops.forwards import Forwards
-from ops.metrics import new_registry
+from ops.metrics import new_registry, served
 from ops.operating import Operating
 from ops.postgres import create_pool
 from ops.redis import Client, blocking_client, command_client
@@ -171,7 +171,9 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
                 now,
                 Buckets(settings.lead_rate_limit),
             ),
-            health=Health(storage, commands, spool, registry, time.monotonic),
+            health=Health(
+                storage, commands, spool, registry, time.monotonic, not settings.ingress_reuse_port
+            ),
             metrics=metrics,
             storage=storage,
             outcomes=outcomes,
@@ -230,26 +232,41 @@ async def running(
     settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> AsyncIterator[int]:
     """The listening door; the value is its port. At the end requests in flight are finished."""
+    metrics_port = settings.metrics_port if settings.ingress_reuse_port else 0
     async with open_deps(settings, now) as deps:
-        await deps.storage.check()
-        background = [asyncio.create_task(deps.storage.run())]
+        with served(deps.health.registry, metrics_port):
+            async with _listening(deps) as port:
+                yield port
+
+
+@asynccontextmanager
+async def _listening(deps: Deps) -> AsyncIterator[int]:
+    settings = deps.settings
+    await deps.storage.check()
+    background = [asyncio.create_task(deps.storage.run())]
+    if deps.forwarder is not None:
+        background.append(asyncio.create_task(deps.forwarder.run()))
+    runner = QuietRunner(*build_app(deps), settings, server_of(deps))
+    try:
+        await runner.setup()
+        site = web.TCPSite(
+            runner,
+            settings.host,
+            settings.port,
+            backlog=_BACKLOG,
+            reuse_port=settings.ingress_reuse_port or None,
+        )
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        for listener in list(runner.sites):
+            await listener.stop()
+        # Whoever waits for an outcome is told now that it comes later.
+        await deps.outcomes.close()
+        await runner.cleanup()
         if deps.forwarder is not None:
-            background.append(asyncio.create_task(deps.forwarder.run()))
-        runner = QuietRunner(*build_app(deps), settings, server_of(deps))
-        try:
-            await runner.setup()
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
-            await site.start()
-            yield runner.addresses[0][1]
-        finally:
-            for listener in list(runner.sites):
-                await listener.stop()
-            # Whoever waits for an outcome is told now that it comes later.
-            await deps.outcomes.close()
-            await runner.cleanup()
-            if deps.forwarder is not None:
-                await deps.forwarder.finish(settings.shutdown_deadline_secs)
-            await end_all(background)
+            await deps.forwarder.finish(settings.shutdown_deadline_secs)
+        await end_all(background)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

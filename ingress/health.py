@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from ingress.problems import unavailable
+from ingress.problems import Refusal, unavailable
 from ingress.storing import Storage
 from ops.metrics import CONTENT_TYPE, exposition
 from ops.redis import Client, translated
@@ -32,6 +32,7 @@ class Health:
     spool: Spool
     registry: CollectorRegistry
     clock: Callable[[], float]
+    metrics_here: bool = True
     _found: str = ""
     _found_at: float = float("-inf")
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -54,7 +55,10 @@ class Health:
         )
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """``GET /metrics``: Prometheus' text format."""
+        """``GET /metrics``: Prometheus' text format; none on a port that several processes share."""
+        if not self.metrics_here:
+            detail = "Several processes share this port: each has its metrics on a METRICS_PORT of its own."
+            raise Refusal(404, "not_found", detail, event="metrics.refused")
         return web.Response(body=exposition(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
     async def _look(self) -> str:

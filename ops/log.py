@@ -5,6 +5,7 @@ import atexit
 import logging
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import BinaryIO, Literal
@@ -50,6 +51,8 @@ _OURS = frozenset(
         "span_id",
     }
 )
+# What several processes write into one pipe is not mixed up to here (POSIX: PIPE_BUF, on Linux this).
+_WHOLE_BYTES = 4096
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -86,9 +89,16 @@ class LineWriter:
     def flush(self) -> None:
         """Write what waits."""
         lines, self._lines = self._lines, []
-        if lines:
-            self._out.write(b"\n".join(lines) + b"\n")
-            self._out.flush()
+        if not lines:
+            return
+        whole = b"\n".join(lines) + b"\n"
+        if len(whole) <= _WHOLE_BYTES:
+            self._out.write(whole)
+        else:
+            for part in _parts(lines):
+                self._out.write(part)
+                self._out.flush()
+        self._out.flush()
 
 
 def setup_logs(level: str, fmt: Literal["auto", "json", "console"], *, service: str, instance: str) -> None:
@@ -140,6 +150,17 @@ def _busy(made: type[structlog.typing.FilteringBoundLogger]) -> type[structlog.t
             return self._logger.info(render(None, "info", {"event": event, **fields}))
 
     return Busy
+
+
+def _parts(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Lines put together as far as one write is whole for sure; a longer line is by itself."""
+    part = b""
+    for line in lines:
+        if part and len(part) + len(line) >= _WHOLE_BYTES:
+            yield part
+            part = b""
+        part += line + b"\n"
+    yield part
 
 
 class _Guarded(logging.Formatter):

@@ -25,15 +25,15 @@ _MARGIN_S = 3.0
 def specs(environ: Mapping[str, str], processors: int) -> list[ServiceSpec]:
     """What to start, in order; stopping goes in reverse, so the door comes last.
 
-    Each process that serves /metrics needs a port of its own: they count on from METRICS_PORT. So does the
-    name of each: it counts on from INSTANCE.
+    Each process that serves /metrics needs a port of its own: they count on from METRICS_PORT, at the end
+    those of several ingress workers. So does the name of each: it counts on from INSTANCE.
     """
     names = ["projector", *(f"processor-{n + 1}" for n in range(processors)), "ingress"]
     modules = {"projector": "projections", "ingress": "ingress"}
     port = int(environ.get("METRICS_PORT") or 0)
     found = []
     for number, name in enumerate(names):
-        env = {"METRICS_PORT": str(port + number)} if port and name != "ingress" else {}
+        env = {"METRICS_PORT": str(port + number)} if port else {}
         if environ.get("INSTANCE"):
             env["INSTANCE"] = f"{environ['INSTANCE']}-{name}"
         found.append(ServiceSpec(name, (sys.executable, "-m", modules.get(name, "processor")), env))

@@ -106,9 +106,16 @@ def _service_help(name: str) -> str:
     )
 
 
-@app.command(help=_service_help("ingress"))
-def ingress() -> None:  # reached for --help only: `main` replaces the process before
-    become("ingress", [])
+@app.command(
+    help=_service_help("ingress"),
+    epilog="Example: [bold]c2s ingress --workers 4[/] on a machine of many cores",
+)
+def ingress(
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes on one port; INGRESS_WORKERS, else 1.")
+    ] = None,
+) -> None:  # reached for --help only: `main` replaces the process before
+    become("ingress", [] if workers is None else ["--workers", str(workers)])
 
 
 @app.command(help=_service_help("processor"))

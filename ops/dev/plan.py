@@ -18,7 +18,9 @@ C2S_RATE_LIMIT = "120/minute"  # a newcomer sees leads move; the real default is
 LOOK_UP_RATE_LIMIT = "600/minute"
 _SANDBOX_CREDENTIAL = "sandbox"
 _TELLING = ("debug", "info")  # log levels at which services say that they are ready
-_OF_ONE_PROCESS = frozenset({"host", "port", "metrics_port", "instance", "log_level", "log_format"})
+_OF_ONE_PROCESS = frozenset(
+    {"host", "port", "metrics_port", "ingress_reuse_port", "instance", "log_level", "log_format"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,14 @@ class Door(BaseSettings):
     c2s_webhook_secret_previous: SecretStr = Field(NO_SECRET, description="accepted too, during a rotation")
     c2s_webhook_token: SecretStr = Field(NO_SECRET, description="secret in the URL, for unsigned webhooks")
     c2s_webhook_token_previous: SecretStr = Field(NO_SECRET, description="accepted too, during a rotation")
+    ingress_workers: int = Field(
+        1, ge=1, le=256, description="ingress processes on one port (also: c2s ingress --workers N)"
+    )
+    ingress_reuse_port: bool = Field(
+        default=False,
+        description="share PORT with other ingress processes of the same user (SO_REUSEPORT); /metrics is"
+        " then on METRICS_PORT",
+    )
     c2s_webhook_timeout_secs: int = Field(300, ge=1, description="how far a webhook's timestamp may be off")
     allow_unsigned: bool = Field(default=False, description="accept webhooks that nothing vouches for")
     admin_token: SecretStr = Field(

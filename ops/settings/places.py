@@ -24,7 +24,10 @@ class Places(BaseSettings):
     host: str = Field("0.0.0.0", description="address the ingress listens on")  # noqa: S104 -- a server
     port: int = Field(8080, ge=0, le=65535, description="port of the ingress; 0 takes a free one")
     metrics_port: int = Field(
-        0, ge=0, le=65535, description="port of /metrics of processor and projector; 0 = none"
+        0,
+        ge=0,
+        le=65535,
+        description="port of /metrics of processor, projector and each of several ingress workers; 0 = none",
     )
     instance: str = Field(
         default_factory=_default_instance,

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,11 +29,13 @@ class ServiceSpec:
         name: shown in logs, file names and ``C2S_SERVICE_NAME``; unique in a supervisor.
         argv: program and arguments.
         env: added to our environment, and stronger than it.
+        shares_output: it writes to our standard output itself; nothing of it is read here or kept.
     """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    shares_output: bool = False
 
 
 class ServiceRun:
@@ -61,7 +64,10 @@ class ServiceRun:
         except OSError as error:
             self._close_log()
             raise DevServerError(f"service {spec.name} could not be started: {error}") from error
-        loop.add_reader(self._pipe, self._on_readable)
+        if self._pipe is None:
+            self._drained.set_result(None)
+        else:
+            loop.add_reader(self._pipe, self._on_readable)
         threading.Thread(target=self._watch, name=f"watch-{spec.name}", daemon=True).start()
 
     @property
@@ -114,6 +120,7 @@ class ServiceRun:
         self._ended.set_result(reap_group(self._child))
 
     def _on_readable(self) -> None:
+        assert self._pipe is not None  # noqa: S101 -- narrows for the type checker
         try:
             chunk = os.read(self._pipe, _CHUNK_BYTES)
             self._take(chunk)
@@ -136,7 +143,7 @@ class ServiceRun:
             self._on_line(self.spec.name, line.decode("utf-8", "replace").rstrip("\r"))
 
     def _close(self, error: Exception | None = None) -> None:
-        if self._drained.done():
+        if self._drained.done() or self._pipe is None:
             return
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
@@ -151,9 +158,11 @@ class ServiceRun:
             self._log.close()
 
 
-def _start(spec: ServiceSpec) -> tuple[subprocess.Popen[bytes], int]:
-    ours, theirs = os.pipe()
+def _start(spec: ServiceSpec) -> tuple[subprocess.Popen[bytes], int | None]:
     env = {**os.environ, "PYTHONUNBUFFERED": "1", **spec.env, "C2S_SERVICE_NAME": spec.name}
+    if spec.shares_output:
+        return spawn(spec.argv, output=sys.stdout.fileno(), env=env), None
+    ours, theirs = os.pipe()
     try:
         child = spawn(spec.argv, output=theirs, env=env)
     except BaseException:

@@ -6,8 +6,8 @@ Protocol:
   growing waits (`RestartPolicy`). Exit code 0 counts as well: a service is not supposed to end.
 * Exit code 2 means "wrong settings": starting again cannot help, so everything is stopped and `wait`
   tells why.
-* Stopping goes in reverse order of starting, one at a time: SIGTERM, a deadline, SIGKILL to the whole
-  process group. Nothing is restarted once stopping has begun.
+* Stopping goes in reverse order of starting, one at a time (or all at once, where no order matters): SIGTERM,
+  a deadline, SIGKILL to the whole process group. Nothing is restarted once stopping has begun.
 * If this process is SIGKILLed, the kernel kills the services (`ops.supervise.children`).
 """
 
@@ -88,6 +88,7 @@ class Supervisor:
         on_line: called with (name, line) for every line of output.
         on_event: called for every start and end.
         stop_deadline_s: seconds each service gets between SIGTERM and SIGKILL.
+        all_at_once: stop the services together instead of in order.
         policy: when to restart.
         clock: seconds, monotonic.
     """
@@ -99,6 +100,7 @@ class Supervisor:
         on_line: LineHandler = lambda _name, _line: None,
         on_event: Callable[[ServiceEvent], None] = lambda _event: None,
         stop_deadline_s: float = 10.0,
+        all_at_once: bool = False,
         policy: RestartPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,6 +108,7 @@ class Supervisor:
         self._on_line = on_line
         self._on_event = on_event
         self._stop_deadline_s = stop_deadline_s
+        self._all_at_once = all_at_once
         self._policy = policy if policy is not None else RestartPolicy()
         self._clock = clock
         self._services: dict[str, _Service] = {}
@@ -161,6 +164,8 @@ class Supervisor:
         self._stopping.set()
         async with self._stop_turn:
             try:
+                if self._all_at_once:
+                    await asyncio.gather(*(self._end(service) for service in self._services.values()))
                 for service in reversed(self._services.values()):
                     await self._end(service)
             finally:  # cancelled: no time for good order

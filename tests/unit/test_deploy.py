@@ -114,5 +114,5 @@ def test_one_machine_gets_a_port_and_a_name_for_each():
     """`c2s run` starts the door last (it is stopped first), and no two processes share a port or a name."""
     found = specs({"METRICS_PORT": "9091", "INSTANCE": "m"}, processors=2)
     assert [spec.name for spec in found] == ["projector", "processor-1", "processor-2", "ingress"]
-    assert [spec.env.get("METRICS_PORT") for spec in found] == ["9091", "9092", "9093", None]
+    assert [spec.env.get("METRICS_PORT") for spec in found] == ["9091", "9092", "9093", "9094"]
     assert len({spec.env["INSTANCE"] for spec in found}) == 4

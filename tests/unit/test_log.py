@@ -32,6 +32,31 @@ async def test_a_warning_is_written_at_once_after_what_came_before():
     assert out.getvalue() == b"calm\nalarm\n"
 
 
+async def test_writes_that_share_a_pipe_end_with_a_line():
+    """Several processes may write into one pipe: each write is whole lines of at most 4 KiB, or one line."""
+
+    class Pipe(io.BytesIO):
+        def __init__(self):
+            super().__init__()
+            self.writes: list[bytes] = []
+
+        def write(self, data):
+            self.writes.append(bytes(data))
+            return len(data)
+
+    out = Pipe()
+    writer = LineWriter(out)
+    lines = [b"%d " % n + b"x" * (n * 37 % 900) for n in range(200)]
+    lines[50] = b"long " + b"y" * 10_000
+    for line in lines:
+        writer.info(line)
+    writer.flush()
+    assert b"".join(out.writes) == b"".join(line + b"\n" for line in lines)
+    assert all(w.endswith(b"\n") for w in out.writes)
+    assert all(len(w) <= 4096 or w.count(b"\n") == 1 for w in out.writes)
+    assert len(out.writes) < len(lines) / 4
+
+
 def test_without_a_loop_a_line_is_written_at_once():
     """Before and after the loop there is no later turn to write in."""
     out = io.BytesIO()
