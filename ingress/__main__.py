@@ -3,6 +3,7 @@
 import argparse
 import os
 
+import ops.lean  # noqa: F401 -- before everything else
 from ops.lifecycle import run_service
 
 _WORKERS = "INGRESS_WORKERS"

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 import asyncpg
 import asyncpg.pool
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ops.aead import aes_gcm, invalid_tag
 from ops.seal import SealingCodec
 from schema.codec import SEALED, PayloadCodec
 from schema.errors import CodecError
@@ -57,7 +56,7 @@ class Person:
             return clear
         data = f"c2s:sealed:p1\0{self.name}\0{field}".encode()
         nonce = hmac.digest(self.key, b"nonce\0" + data + b"\0" + clear.encode(), hashlib.sha256)[:_NONCE]
-        sealed = AESGCM(self.key).encrypt(nonce, clear.encode(), data)
+        sealed = aes_gcm(self.key).encrypt(nonce, clear.encode(), data)
         return PREFIX + base64.b64encode(nonce + sealed).decode()
 
     def open(self, field: str, stored: str) -> str:
@@ -73,8 +72,8 @@ class Person:
         data = f"c2s:sealed:p1\0{self.name}\0{field}".encode()
         try:
             raw = base64.b64decode(stored[len(PREFIX) :], validate=True)
-            return AESGCM(self.key).decrypt(raw[:_NONCE], raw[_NONCE:], data).decode()
-        except (Base64Error, InvalidTag, ValueError):
+            return aes_gcm(self.key).decrypt(raw[:_NONCE], raw[_NONCE:], data).decode()
+        except (Base64Error, invalid_tag(), ValueError):
             raise CodecError("a person's sealed text was changed") from None
 
 

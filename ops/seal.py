@@ -17,9 +17,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from ops.aead import aes_gcm, invalid_tag
 from ops.settings import Settings
 from ops.settings.privacy import KEY_BYTES, payload_keys
 from schema.codec import SEALED, PayloadCodec, PlainCodec
@@ -54,7 +52,7 @@ class SealingCodec:
         Args:
             keys: 32 bytes each, the newest first; at least one.
         """
-        self._keys = {key_id(key): AESGCM(key) for key in keys}
+        self._keys = {key_id(key): aes_gcm(key) for key in keys}
         self.newest = key_id(keys[0])
         self._head = f"{PREFIX}{self.newest}:"
         self._wrap = self._keys[self.newest].encrypt
@@ -71,7 +69,7 @@ class SealingCodec:
             return clear
         fresh = os.urandom(KEY_BYTES + 2 * _NONCE)
         data_key, wrap_nonce, nonce = fresh[:KEY_BYTES], fresh[KEY_BYTES:-_NONCE], fresh[-_NONCE:]
-        sealed = AESGCM(data_key).encrypt(nonce, clear.encode(), _bound(event_id, field))
+        sealed = aes_gcm(data_key).encrypt(nonce, clear.encode(), _bound(event_id, field))
         wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
         return self._head + b2a_base64(wrap_nonce + wrapped + nonce + sealed, newline=False).decode()
 
@@ -81,8 +79,8 @@ class SealingCodec:
             return stored
         data_key, rest = self._unwrapped(stored)
         try:
-            clear = AESGCM(data_key).decrypt(rest[:_NONCE], rest[_NONCE:], _bound(event_id, field))
-        except InvalidTag:
+            clear = aes_gcm(data_key).decrypt(rest[:_NONCE], rest[_NONCE:], _bound(event_id, field))
+        except invalid_tag():
             raise CodecError(
                 f"the sealed {field} was changed, or belongs to another event or field"
             ) from None
@@ -109,7 +107,7 @@ class SealingCodec:
         """
         bound = _bound(event_id, field)
         data_key = hmac.digest(self._nonce_key, bound + b"\0" + clear.encode(), "sha256")
-        sealed = AESGCM(data_key).encrypt(bytes(_NONCE), clear.encode(), bound)
+        sealed = aes_gcm(data_key).encrypt(bytes(_NONCE), clear.encode(), bound)
         return self._enveloped(data_key, bytes(_NONCE) + sealed)
 
     def _enveloped(self, data_key: bytes, rest: bytes) -> str:
@@ -130,7 +128,7 @@ class SealingCodec:
             if len(raw) < _LEAST:
                 raise CodecError("a sealed text was cut short")
             data_key = key.decrypt(raw[:_NONCE], raw[_NONCE:_WRAPPED], _WRAP_DATA)
-        except (Base64Error, InvalidTag, ValueError):
+        except (Base64Error, invalid_tag(), ValueError):
             raise CodecError(f"a text sealed with key {name} was changed") from None
         return data_key, raw[_WRAPPED:]
 
