@@ -1,6 +1,7 @@
-"""Sample traffic: signed webhooks about invented leads, so that a newcomer sees leads flow.
+"""Sample traffic: invented leads, so that a newcomer sees leads flow.
 
-A burst first, one of each special case and body shape, then one webhook now and then.
+A burst first, one of each special case and body shape, then one webhook now and then. The sandbox makes the
+leads and sends their webhooks, so that its list of leads has them: `c2s reconcile` compares with it.
 """
 
 import asyncio
@@ -8,12 +9,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
-from yarl import URL
 
 from ops.sandbox.people import Kind, sample_lead_id
-from ops.sandbox.webhooks import SHAPES, Shape, signature, webhook_body
+from ops.sandbox.webhooks import SHAPES, Shape
 from schema.identity import CREATE, UPDATE
 
 PAUSE_S = 20.0
@@ -62,14 +63,19 @@ def run_name(now: datetime) -> str:
     return f"{int(now.timestamp()):x}"
 
 
-async def send_samples(
-    webhook_url: str, secret: str, trouble: Callable[[str], None], pause_s: float = PAUSE_S
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where the sandbox is that sends, and the door it sends to."""
+
+    sandbox_url: str
+    webhook_url: str
+
+
+async def send_samples(ways: Ways, trouble: Callable[[str], None], pause_s: float = PAUSE_S) -> None:
     """Send samples until cancelled; the burst at once, then one every ``pause_s`` seconds.
 
     Args:
-        webhook_url: the door.
-        secret: signs the webhooks.
+        ways: from where and to where.
         trouble: told, in one line, what became of a webhook that was not taken.
         pause_s: seconds between two webhooks after the burst.
     """
@@ -78,21 +84,28 @@ async def send_samples(
             if number >= len(_BURST):
                 await asyncio.sleep(pause_s)
             try:
-                status = await post(session, webhook_url, secret, sample)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                trouble(f"the sample webhook of {sample.lead_id} found no answer: {type(error).__name__}")
+                delivered = await order(session, ways, sample)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                trouble(f"the sandbox did not send the sample of {sample.lead_id}: {type(error).__name__}")
                 continue
-            if status != 200:  # noqa: PLR2004 -- HTTP OK
-                trouble(f"the sample webhook of {sample.lead_id} was answered {status}")
+            if "error" in delivered:
+                trouble(f"the sample webhook of {sample.lead_id} found no answer: {delivered['error']}")
+            elif delivered["status"] != 200:  # noqa: PLR2004 -- HTTP OK
+                trouble(f"the sample webhook of {sample.lead_id} was answered {delivered['status']}")
 
 
-async def post(session: aiohttp.ClientSession, webhook_url: str, secret: str, sample: Sample) -> int:
-    """Sign and send one sample; the HTTP status."""
-    body = webhook_body(sample.lead_id, sample.action, sample.shape, datetime.now(UTC))
-    headers = {"Content-Type": "application/json", "X-C2S-Signature": signature(body, secret)}
-    url = URL(webhook_url)
-    if sample.shape == "get":  # this shape has no other place for its action
-        url = url.update_query(action=sample.action)
-    async with session.post(url, data=body, headers=headers) as response:
-        await response.read()
-        return response.status
+async def order(session: aiohttp.ClientSession, ways: Ways, sample: Sample) -> dict[str, Any]:
+    """Have the sandbox make or change a sample's lead and send its webhook; what became of that.
+
+    Raises:
+        aiohttp.ClientError: nothing answers there.
+        ValueError: the answer makes no sense.
+    """
+    form = {"deliver": True, "action": sample.action, "shape": sample.shape, "url": ways.webhook_url}
+    path = f"/_sandbox/leads/{sample.lead_id}"
+    if sample.action == CREATE:
+        path, form["leads"] = "/_sandbox/leads", [{"id": sample.lead_id}]
+    async with session.post(ways.sandbox_url + path, json=form) as answer:
+        answer.raise_for_status()
+        (delivered,) = (await answer.json())["deliveries"]
+        return dict(delivered)

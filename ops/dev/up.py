@@ -24,7 +24,7 @@ from ops.dev.ports import free_port, is_free
 from ops.dev.readiness import Readiness, error_in
 from ops.dev.ready import FILE_NAME, Ready, write_ready
 from ops.dev.screen import Screen
-from ops.dev.traffic import send_samples
+from ops.dev.traffic import Ways, send_samples
 from ops.follow import follow
 from ops.migrate import migrate
 from ops.settings import Settings
@@ -172,9 +172,8 @@ class Machine:
             )
         work = [self._follow()]
         if traffic:
-            secret = self._plan.credentials.webhook_secret
-            trouble = self._screen.say
-            work.append(send_samples(self._plan.webhook_url, secret, trouble))
+            ways = Ways(self._plan.sandbox_url, self._plan.webhook_url)
+            work.append(send_samples(ways, self._screen.say))
         await together(*work)
 
     async def _follow(self) -> None:

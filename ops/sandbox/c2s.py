@@ -31,7 +31,7 @@ async def get_lead(request: web.Request, state: State) -> Answer:
 
 
 async def list_leads(request: web.Request, state: State) -> Answer:
-    """A page of the leads that the sandbox was told to make, newest first."""
+    """A page of the leads that were made, or asked for by id, newest first."""
     query = request.query
     try:
         page, per_page = max(1, int(query.get("page", 1))), int(query.get("perpage", _PER_PAGE))
@@ -44,8 +44,7 @@ async def list_leads(request: web.Request, state: State) -> Answer:
     chosen = [
         lead
         for lead in state.leads.values()
-        if lead.listed
-        and (created_from is None or lead.created_at >= created_from)
+        if (created_from is None or lead.created_at >= created_from)
         and (updated_from is None or lead.updated_at >= updated_from)
     ]
     chosen.sort(

@@ -29,6 +29,7 @@ CALLS = (
 )
 NATIONAL_DIGITS = (10, 11)
 APIS = ("c2s", "diretrix", "work")
+_MET_AGE = timedelta(hours=1)
 
 
 def utc_now() -> datetime:
@@ -38,19 +39,13 @@ def utc_now() -> datetime:
 
 @dataclass(slots=True)
 class Lead:
-    """A lead that C2S knows; what nobody changed is invented from its id.
-
-    Attributes:
-        listed: whether the list of leads shows it: only leads that the control endpoints made are shown,
-            so that looking at any other id does not change what the list says.
-    """
+    """A lead that C2S knows; what nobody changed is invented from its id."""
 
     id: str
     created_at: datetime
     updated_at: datetime
     changes: dict[str, Any] = field(default_factory=dict)
     messages: list[dict[str, str]] = field(default_factory=list)
-    listed: bool = False
 
     def attributes(self) -> dict[str, Any]:
         """The attributes as C2S shows them, with messages both in ``messages`` and in ``log``."""
@@ -104,20 +99,19 @@ class State:
                 await asyncio.wait_for(self.closing.wait(), seconds)
 
     def lead(self, lead_id: str) -> Lead:
-        """The lead with this id, first seen now if it was never seen before."""
-        if lead_id not in self.leads:
-            now = self.now()
-            self.leads[lead_id] = Lead(lead_id, now, now)
-        return self.leads[lead_id]
+        """The lead that a call names. One that nobody made has been there for a while.
+
+        So whoever sent a webhook about it (`c2s send`) sent it after the lead's last change, as C2S does.
+        """
+        return self._lead(lead_id, self.now() - _MET_AGE)
 
     def create_lead(self, lead_id: str, changes: Mapping[str, Any]) -> Lead:
-        """Make a lead (or list one seen before) with these attributes in place of the invented ones.
+        """Make a lead (or take one seen before) with these attributes in place of the invented ones.
 
         Raises:
             ValueError: ``created_at`` or ``updated_at`` is not a time.
         """
-        lead = self.lead(lead_id)
-        lead.listed = True
+        lead = self._lead(lead_id, self.now())
         self._change(lead, changes)
         return lead
 
@@ -127,8 +121,7 @@ class State:
         Raises:
             ValueError: ``created_at`` or ``updated_at`` is not a time.
         """
-        lead = self.lead(lead_id)
-        lead.listed = True
+        lead = self._lead(lead_id, self.now())
         lead.updated_at = max(self.now(), lead.updated_at + timedelta(milliseconds=1))
         self._change(lead, changes)
         return lead
@@ -154,6 +147,9 @@ class State:
                 {"hook_url": subscribed.hook_url, "actions": subscribed.actions} if subscribed else None
             ),
         }
+
+    def _lead(self, lead_id: str, created_at: datetime) -> Lead:
+        return self.leads.setdefault(lead_id, Lead(lead_id, created_at, created_at))
 
     def _change(self, lead: Lead, changes: Mapping[str, Any]) -> None:
         given = dict(changes)

@@ -120,6 +120,9 @@ def test_other_shells_find_the_running_system(up: Up) -> None:
     assert doctor.returncode == 0, doctor.stdout
     assert "FAIL" not in doctor.stdout
     assert up.c2s("events", "show", "never-seen").returncode == 1
+    compared = up.c2s("reconcile", "--check")
+    assert (compared.returncode, ", 0 events missing" in compared.stdout) == (0, True), compared.stdout
+    assert not compared.stdout.startswith("0 leads")
 
 
 def test_secrets_and_notes_are_for_the_owner_only(up: Up) -> None:

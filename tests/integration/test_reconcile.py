@@ -1,6 +1,7 @@
 """Reconcile against the sandbox: webhooks that were dropped on purpose are found, none is repeated."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from aiohttp.test_utils import TestServer
 from support_ingress import SECRET, door_settings, entries, open_door
 from support_waiting import until
 
+from ops.dev.traffic import Ways, order, samples
 from ops.migrate import migrate
 from ops.redis import blocking_client, command_client
 from ops.sandbox.app import create_app
@@ -134,6 +136,18 @@ async def test_every_dropped_webhook_is_found_and_none_is_repeated(world, projec
     [again] = await reconcile_since(world.settings(), a_day_ago())
     assert (again.found, again.missing, again.appended) == (120, 0, 0)
     assert len(world.stream()) == 120
+
+
+async def test_nothing_of_the_sample_traffic_is_missing(world):
+    """C2S knows the leads of `c2s up` as their webhooks told them: creations in every shape, and updates."""
+    first = list(itertools.islice(samples("r"), 12))
+    async with world.door() as url, aiohttp.ClientSession() as http:
+        ways = Ways(str(world.sandbox.make_url("")).rstrip("/"), url)
+        delivered = [await order(http, ways, sample) for sample in first]
+    assert [row["status"] for row in delivered] == [200] * 12
+    await world.project()
+    [run] = await reconcile_since(world.settings(), a_day_ago(), appends=False)
+    assert (run.leads, run.missing) == (len({sample.lead_id for sample in first}), 0)
 
 
 async def test_a_webhook_that_comes_late_is_a_duplicate(world):

@@ -65,10 +65,9 @@ async def test_either_header_carries_the_token(client):
 
 
 async def test_the_list_pages_sorts_and_filters():
-    """Newest first, at most 50 a page; only leads that were made are listed."""
+    """Newest first, at most 50 a page."""
     clock = Clock()
     async with sandbox(clock) as client:
-        await get(client, "/integration/leads/only-looked-at")
         for index in range(60):
             clock.seconds = float(index)
             await post(client, "/_sandbox/leads", {"leads": [{"id": f"L{index}"}]})
@@ -85,6 +84,16 @@ async def test_the_list_pages_sorts_and_filters():
         assert {lead["id"] for lead in (await get(client, path, params=since))[1]["data"]} == {"L0", "L59"}
         made = {"created_gte": "2026-01-21T10:30:58Z"}
         assert {lead["id"] for lead in (await get(client, path, params=made))[1]["data"]} == {"L58", "L59"}
+
+
+async def test_a_lead_met_by_its_id_is_listed_and_older_than_its_webhook(client):
+    """Whoever sends a webhook about a lead that nobody made (`c2s send`) finds it in the list afterwards."""
+    await get(client, "/integration/leads/asked-for")
+    await post(client, "/integration/leads/messaged/messages", {"body": "x"})
+    listed = (await get(client, "/integration/leads", params={"updated_gte": "2026-01-21T09:30:00Z"}))[1]
+    assert {lead["id"] for lead in listed["data"]} == {"asked-for", "messaged"}
+    recent = (await get(client, "/integration/leads", params={"updated_gte": "2026-01-21T09:30:01Z"}))[1]
+    assert recent["data"] == []
 
 
 @pytest.mark.parametrize("query", [{"page": "x"}, {"updated_gte": "yesterday"}, {"sort": "name"}])
