@@ -44,9 +44,9 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
         away = asyncio.create_task(outage.run(down, OUTAGE_S * count / USUAL))
         found = await _leads(ours, count) | await _bursts(ours) | await _replays(ours, count)
         found |= {"refused_429": await ours.refused()}
-    async with company(folder / "lost", limit) as poor:
-        found |= await lost.run(poor, PER_MINUTE, max(60, round(count * 1.5)))
-    return found | await away
+        async with company(folder / "lost", limit) as poor:
+            found |= await lost.run(poor, PER_MINUTE, max(60, round(count * 1.5)))
+        return found | await away
 
 
 def _within_s(calls: float) -> float:
