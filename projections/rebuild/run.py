@@ -25,6 +25,7 @@ _SKEW = timedelta(hours=1)  # rows may carry times of the door's clock, the arch
 _LOCK_TRIES = 40
 _LOCK_TIMEOUT = "3s"
 _PAUSE_S = 0.25
+_RIVAL_S = 10.0  # dropping old payloads takes the rebuild's lock batch by batch: a moment's wait gets it
 _HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +73,13 @@ class Rebuild:
     """One rebuild over one connection, which nothing else may use meanwhile."""
 
     def __init__(
-        self, conn: asyncpg.Connection, client: Client, models: Sequence[ReadModel], progress: Progress
+        self,
+        conn: asyncpg.Connection,
+        client: Client,
+        models: Sequence[ReadModel],
+        progress: Progress,
+        *,
+        rival_s: float = _RIVAL_S,
     ) -> None:
         """Prepare.
 
@@ -81,11 +88,13 @@ class Rebuild:
             client: Redis; where it is away the streams are not looked at.
             models: what to rebuild: all of them, for their SQL names each other's tables.
             progress: told what is being done, how much of it is done, and of how much.
+            rival_s: how long to wait for whoever else holds the rebuild's lock.
         """
         self._conn = conn
         self._client = client
         self._models = models
         self._progress = progress
+        self._rival_ms = round(rival_s * 1000)
         self._tables: list[Table] = [table for model in models for table in model.tables]
         self._history = History(conn)
         self._report = Report()
@@ -137,8 +146,7 @@ class Rebuild:
         return self._report
 
     async def _begin(self) -> None:
-        if not await self._conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
-            raise RebuildError("another rebuild is running")
+        await self._alone()
         self._total = await self._conn.fetchval("SELECT count(*) FROM public.event_log")
         await new.create(self._conn, self._tables)
         self._horizon: datetime | None = await self._conn.fetchval(
@@ -148,6 +156,15 @@ class Rebuild:
             for table in self._tables:
                 copied = await new.copy_older(self._conn, table, self._horizon + _SKEW)
                 self._report.copied[table.name] = copied
+
+    async def _alone(self) -> None:
+        """Hold the rebuild's lock to the end of the transaction."""
+        await self._conn.execute(f"SET LOCAL lock_timeout TO {self._rival_ms}")
+        try:
+            await self._conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        except asyncpg.LockNotAvailableError:
+            raise RebuildError("another rebuild is running") from None
+        await self._conn.execute("SET LOCAL lock_timeout TO DEFAULT")
 
     async def _catch_up(self) -> int:
         before = self._report.entries

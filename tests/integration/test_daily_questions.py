@@ -1,5 +1,6 @@
 """The operator's daily questions: right answers, by index, each described."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,21 +9,25 @@ import asyncpg
 import pytest
 
 from ops.migrate import migrate
-from ops.queries import query
 from ops.redis import command_client
 from ops.statistics import read_statistics
 from projections import archive
 from projections.batch import Fact
 from projections.models import models
 from projections.rebuild.run import Rebuild
+from scale.asked import ASKED, QUERIES, VIEWS, questions
 from scale.generator import facts, now
 from schema.codec import PlainCodec
 from schema.events import AttemptFailed, LeadDeadLettered, LeadProcessed, WebhookAccepted, WebhookDuplicated
 
 EVENTS, DAYS = 15_000, 60
-VIEWS = "SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY 1"
 # What reads a whole table by its nature reads its index alone.
-WHOLE = {"several_attempts": "idx_webhook_events_lead_id"}
+WHOLE = {"stats_several_attempts": "idx_webhook_events_lead_id"}
+# A table that grows, read whole (an empty month costs 0.00); and a function that hides its plan from EXPLAIN.
+SLOW = (
+    r"Seq Scan on (webhook_|attempts|event_log|lead_|dead_letters|people)[^(]*\(cost=0\.00\.\.(?!0\.00)"
+    r"|Function Scan on stats_"
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +104,11 @@ async def test_a_view_asks_the_same_of_the_last_day(db):
 
 
 async def test_no_question_reads_a_whole_table(db):
-    """EXPLAIN: every view and every query of the plan goes by an index."""
-    texts = {row["viewname"]: f"SELECT * FROM {row['viewname']}" for row in await db.fetch(VIEWS)}  # noqa: S608
-    texts |= {name: query(f"stats_{name}") for name in ("by_status", "several_attempts", "success_rate")}
-    assert len(texts) >= 12
-    for name, text in texts.items():
-        plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN {text}"))
-        for table in ("webhook_events", "attempts", "webhook_duplicates", "event_log", "lead_state"):
-            assert f"Seq Scan on {table}" not in plan, f"{name}:\n{plan}"
+    """EXPLAIN: every view, and every query of plan, alerts, CLI and console, goes by an index."""
+    assert set(ASKED) == {path.stem for path in QUERIES.glob("*.sql")}
+    for name, (text, arguments) in (await questions(db)).items():
+        plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN {text}", *arguments))
+        assert not re.search(SLOW, plan), f"{name}:\n{plan}"
         if name in WHOLE:
             assert f"Index Only Scan using {WHOLE[name]}" in plan, plan
 

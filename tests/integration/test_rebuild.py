@@ -7,12 +7,13 @@ from datetime import timedelta
 import asyncpg
 import pytest
 from support_facts import KEYS, T0, World
+from support_waiting import until
 
 from ops.migrate import migrate
 from ops.redis import Client, blocking_client, command_client
 from projections.models import models
 from projections.projector import Projector, read_models
-from projections.rebuild.run import Rebuild, RebuildError, Report
+from projections.rebuild.run import LOCK, Rebuild, RebuildError, Report
 from schema.codec import PlainCodec
 from schema.events import encode
 
@@ -63,11 +64,11 @@ async def drain(made: Projector) -> int:
     return number
 
 
-async def rebuild(dsn: str, redis_url: str, *, check: bool) -> Report:
+async def rebuild(dsn: str, redis_url: str, *, check: bool, rival_s: float = 10.0) -> Report:
     conn = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
     client = command_client(redis_url)
     try:
-        made = Rebuild(conn, client, models(PlainCodec()), lambda *_: None)
+        made = Rebuild(conn, client, models(PlainCodec()), lambda *_: None, rival_s=rival_s)
         return await (made.check() if check else made.swap())
     finally:
         await conn.close()
@@ -220,9 +221,22 @@ async def test_rows_older_than_the_archive_are_copied(db, dsn, redis, redis_url)
 async def test_one_rebuild_at_a_time(db, dsn, redis_url):
     """A second one says so and changes nothing."""
     async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock($1)", 0x633273_03)
-        with pytest.raises(RebuildError, match="another rebuild"):
-            await rebuild(dsn, redis_url, check=True)
+        await db.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        for check in (True, False):
+            with pytest.raises(RebuildError, match="another rebuild"):
+                await rebuild(dsn, redis_url, check=check, rival_s=0.05)
+
+
+async def test_who_drops_old_payloads_does_not_refuse_a_rebuild(db, dsn, redis, redis_url):
+    """A batch of theirs is over in a moment: the rebuild waits for its end, not refused."""
+    await put(redis, worlds(1))
+    await drain(projector(db, redis))
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        rebuilt = asyncio.create_task(rebuild(dsn, redis_url, check=True))
+        await until(lambda: db.fetchval(waiting))
+    assert (await rebuilt).differences == 0
 
 
 async def test_a_swap_while_webhooks_arrive_misses_nothing(db, dsn, redis, redis_url):

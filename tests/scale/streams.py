@@ -1,4 +1,4 @@
-"""Facts through real streams: appended, projected, trimmed as they go, and what memory that leaves in Redis."""
+"""Facts through real streams: appended, projected, trimmed as they go; and what memory Redis then uses."""
 
 import time
 from collections.abc import Iterable, Iterator
