@@ -29,7 +29,6 @@ from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
 from ops.redis import Client, blocking_client
-from ops.settings import Settings
 from projections import archive
 from projections.batch import Fact
 from scale.asked import questions
@@ -160,10 +159,10 @@ async def run(words: argparse.Namespace, redis_url: str, database_url: str) -> F
     note("history", await history(conn, facts(words.events, begin, end)))
     await conn.execute("VACUUM ANALYZE event_log")
     note("filled", await asyncio.to_thread(rebuild, env))
-    note("check", await asyncio.to_thread(rebuild, env, "--check"))
     await conn.execute("VACUUM ANALYZE")
     note("queries_ms", await ask(conn))
-    note("streams", await streams(conn, redis, words.streamed, Settings()))
+    note("check", await asyncio.to_thread(rebuild, env, "--check"))
+    note("streams", await streams(conn, redis, words.streamed))
     note("beside_traffic", await beside_traffic(conn, redis, env, words.rate))
     await redis.aclose()
     await conn.close()

@@ -43,16 +43,16 @@ async def put(redis: Client, some: Iterable[Fact]) -> int:
     return number
 
 
-async def streams(
-    conn: asyncpg.Connection, redis: Client, webhooks: int, settings: Settings, *, every: int = EVERY
-) -> Figures:
+async def streams(conn: asyncpg.Connection, redis: Client, webhooks: int) -> Figures:
     """The projector over the streams, trimming as it goes; Redis's memory after each tenth of the webhooks.
 
+    Of 200,000 webhooks as many entries stay as by default, of fewer in proportion: a tenth of them fills it.
     The facts are appended as they are, without the keys that have a time to live (docs/record.md lists them):
     those end by the clock, whatever is trimmed.
     """
     made = Projector(conn, redis, partitions=1, batch=500, models=read_models(PlainCodec()))
-    trimmer = Trimmer(redis, settings, time.time, every=every)
+    keep = min(Settings().trim_keep, webhooks // 20)
+    trimmer = Trimmer(redis, Settings(trim_keep=keep), time.time, every=min(EVERY, keep // 10))
     source = iter(facts(webhooks, now() - timedelta(hours=6), now(), seed=2))
     tenth = webhooks * 321 // 1000  # facts
     memory, projected, took = {}, 0, 0.0
