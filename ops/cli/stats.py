@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -51,9 +52,10 @@ async def _watch(settings: Settings, since: str, watch_s: float, as_json: bool) 
             while True:
                 print_json_line(await read_statistics(connection, _moment(since)))
                 await asyncio.sleep(watch_s)
-        with Live(console=console(), auto_refresh=False, screen=False) as live:
+        with Live(console=console(), auto_refresh=False, screen=True) as live:
             while True:
-                live.update(page(await read_statistics(connection, _moment(since)), since), refresh=True)
+                found = await read_statistics(connection, _moment(since))
+                live.update(dashboard(found, since), refresh=True)
                 await asyncio.sleep(watch_s)
 
 
@@ -63,65 +65,75 @@ def _moment(since: str) -> datetime:
 
 
 def page(found: Statistics, since: str) -> RenderableType:
-    """All of it, as it is shown."""
+    """All of it, one below the other, as it is printed."""
+    parts = sections(found, since)
+    return Group(*(_titled(title, body or Text("none", "dim")) for title, body in parts))
+
+
+def dashboard(found: Statistics, since: str) -> RenderableType:
+    """All of it for one screen: side by side, what is urgent first, what is empty only named."""
+    parts = sections(found, since)
+    shown = [_titled(title, body) for title, body in reversed(parts) if body is not None]
+    empty = ", ".join(title.lower() for title, body in parts if body is None)
+    now = f"{datetime.now().astimezone():%H:%M:%S}"
+    return Group(
+        Text(f"{now}  Ctrl-C ends", "dim"),
+        Columns(shown, padding=(0, 4)),
+        Text(f"\nnothing: {empty}" if empty else "", "dim"),
+    )
+
+
+def sections(found: Statistics, since: str) -> list[tuple[str, RenderableType | None]]:
+    """Title and body of each answer; no body where there is nothing to show."""
     counts = Counter({row["status"]: row["count"] for row in found["by_status"]})
-    parts: list[RenderableType] = [
-        _titled("Webhooks by status, last 24 hours"),
-        _bars(
-            [(row["status"], row["count"], _seconds(row["avg_duration_secs"])) for row in found["by_status"]],
-            counts.total(),
+    rate = found["success_rate"][0]["success_rate"]
+    silent = ("lead_id", "received_at", "status", "result", "error_code")
+    waiting = ("lead_id", "hook_action", "status", "waiting_secs", "retry_at", "error_code")
+    return [
+        (
+            "Webhooks by status, last 24 hours",
+            _bars(
+                [(r["status"], r["count"], _seconds(r["avg_duration_secs"])) for r in found["by_status"]],
+                counts.total(),
+            ),
         ),
-        _titled("Success rate in percent, last 24 hours"),
-        Text(_number(found["success_rate"][0]["success_rate"])),
-        _titled("Leads with several webhooks, and most retries"),
-        _table(found["several_attempts"][:_SHOWN]),
-        _more(found["several_attempts"]),
-        _titled(f"Since {since}: received by hour"),
-        *_hours(found["status_by_hour"]),
-        _titled("Ends"),
-        _table(found["success"]),
-        _titled("Seconds from acceptance to message"),
-        _table(found["latency"]),
-        _titled("Repeats"),
-        _table(found["duplicates"]),
-        _titled("Events by failed attempts"),
-        _bars(
-            [
-                (str(row["retry_count"]), row["events"], f"{row['failed']} given up")
-                for row in found["retries"]
-            ],
-            sum(row["events"] for row in found["retries"]),
+        ("Success rate in percent, last 24 hours", None if rate is None else Text(_number(rate))),
+        ("Leads with several webhooks, and most retries", _list(found["several_attempts"])),
+        (f"Since {since}: received by hour", _hours(found["status_by_hour"])),
+        ("Ends", _table(found["success"])),
+        ("Seconds from acceptance to message", _table(found["latency"])),
+        ("Repeats", _table(found["duplicates"])),
+        (
+            "Events by failed attempts",
+            _bars(
+                [(str(r["retry_count"]), r["events"], f"{r['failed']} given up") for r in found["retries"]],
+                sum(r["events"] for r in found["retries"]),
+            ),
         ),
-        _titled("Errors by outside API, code and step"),
-        _bars(
-            [_error(row) for row in found["errors"][:_SHOWN]],
-            max((r["failures"] for r in found["errors"]), default=0),
+        (
+            "Outside calls",
+            _bars(
+                [
+                    (r["api"], r["calls"], f"{_number(r['calls_per_event'])} per event")
+                    for r in found["calls"]
+                ],
+                max((r["calls"] for r in found["calls"]), default=0),
+            ),
         ),
-        _titled("Outside calls"),
-        _bars(
-            [
-                (row["api"], row["calls"], f"{_number(row['calls_per_event'])} per event")
-                for row in found["calls"]
-            ],
-            max((row["calls"] for row in found["calls"]), default=0),
+        ("New leads without a message", _list(found["without_message"], silent)),
+        (
+            "Errors by outside API, code and step",
+            _bars(
+                [_error(row) for row in found["errors"][:_SHOWN]],
+                max((r["failures"] for r in found["errors"]), default=0),
+            ),
         ),
-        _titled("New leads without a message"),
-        _table(
-            found["without_message"][:_SHOWN], ("lead_id", "received_at", "status", "result", "error_code")
-        ),
-        _more(found["without_message"]),
-        _titled("Waiting, the longest first"),
-        _table(
-            found["waiting"][:_SHOWN],
-            ("lead_id", "hook_action", "status", "waiting_secs", "retry_at", "error_code"),
-        ),
-        _more(found["waiting"]),
+        ("Waiting, the longest first", _list(found["waiting"], waiting)),
     ]
-    return Group(*parts)
 
 
-def _titled(words: str) -> Text:
-    return Text(f"\n{words}", "bold")
+def _titled(title: str, body: RenderableType) -> RenderableType:
+    return Group(Text(f"\n{title}", "bold"), body)
 
 
 def _number(value: object) -> str:
@@ -137,7 +149,7 @@ def _error(row: Row) -> tuple[str, int, str]:
     return name, row["failures"], f"{row['events']} events"
 
 
-def _bars(rows: Iterable[tuple[str, int | Decimal, str]], most: int | Decimal) -> RenderableType:
+def _bars(rows: Iterable[tuple[str, int | Decimal, str]], most: int | Decimal) -> RenderableType | None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -147,13 +159,19 @@ def _bars(rows: Iterable[tuple[str, int | Decimal, str]], most: int | Decimal) -
         table.add_row(
             Text(name, STYLES.get(name, "")), _number(value), bar(float(value), float(most)), remark
         )
-    return table if table.row_count else Text("none", "dim")
+    return table if table.row_count else None
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str] = ()) -> RenderableType:
-    names = list(columns or (rows[0] if rows else ()))
+def _list(rows: Sequence[Row], columns: Sequence[str] = ()) -> RenderableType | None:
+    """The first rows, and how many more there are."""
+    table, left = _table(rows[:_SHOWN], columns), len(rows) - _SHOWN
+    return Group(table, Text(f"and {left:,} more", "dim")) if table is not None and left > 0 else table
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str] = ()) -> RenderableType | None:
     if not rows:
-        return Text("none", "dim")
+        return None
+    names = list(columns or rows[0])
     table = Table(box=None, pad_edge=False, header_style="bold dim")
     for name in names:
         numeric = all(isinstance(row[name], int | float | Decimal | None) for row in rows)
@@ -163,15 +181,10 @@ def _table(rows: Sequence[Row], columns: Sequence[str] = ()) -> RenderableType:
     return table
 
 
-def _more(rows: Sequence[Row]) -> Text:
-    left = len(rows) - _SHOWN
-    return Text(f"and {left:,} more" if left > 0 else "", "dim")
-
-
-def _hours(rows: Sequence[Row]) -> list[RenderableType]:
+def _hours(rows: Sequence[Row]) -> RenderableType | None:
     """A sparkline per status over the same hours; hours without webhooks show as gaps."""
     if not rows:
-        return [Text("none", "dim")]
+        return None
     last = max(row["hour"] for row in rows)
     first = max(min(row["hour"] for row in rows), last - timedelta(hours=_HOURS - 1))
     hours = [first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)]
@@ -182,4 +195,5 @@ def _hours(rows: Sequence[Row]) -> list[RenderableType]:
         style = STYLES.get(status, "")
         remark = f"{sum(values):,}, at most {max(values):,} an hour"
         table.add_row(Text(status, style), Text(sparkline(values), style), Text(remark, "dim"))
-    return [table, Text(f"{first.astimezone():%Y-%m-%d %H:%M} to {last.astimezone():%Y-%m-%d %H:%M}", "dim")]
+    span = f"{first.astimezone():%Y-%m-%d %H:%M} to {last.astimezone():%Y-%m-%d %H:%M}"
+    return Group(table, Text(span, "dim"))

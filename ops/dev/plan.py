@@ -113,9 +113,17 @@ class Plan:
         host = {} if is_given(self.settings, "host") else {"HOST": LOOPBACK}
         specs = [self._sandbox()] if self.sandboxed else []
         specs.append(_module("ingress", "ingress", {**common, **host, "PORT": str(self.ports.ingress)}))
-        specs += [_module(f"processor-{n + 1}", "processor", common) for n in range(self.processors)]
-        specs.append(_module("projector", "projections", common))
+        specs += [
+            _module(f"processor-{n + 1}", "processor", {**common, **self._metrics(n + 1)})
+            for n in range(self.processors)
+        ]
+        specs.append(_module("projector", "projections", {**common, **self._metrics(0)}))
         return specs
+
+    def _metrics(self, number: int) -> dict[str, str]:
+        """A port of its own for each process that serves /metrics: they count on, as those of `c2s run` do."""
+        port = self.settings.metrics_port
+        return {"METRICS_PORT": str(port + number)} if port else {}
 
     def probes(self) -> dict[str, str]:
         """URLs that answer 200 once a service is ready, by the service's name."""

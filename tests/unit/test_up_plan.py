@@ -55,6 +55,14 @@ def test_everything_is_started_under_its_own_name() -> None:
     assert specs[1].env["HOST"] == "127.0.0.1"
 
 
+def test_each_process_serves_its_metrics_on_a_port_of_its_own() -> None:
+    """They count on from METRICS_PORT, the projector's first; without it none is opened."""
+    ports = {spec.name: spec.env.get("METRICS_PORT") for spec in plan(METRICS_PORT="9100").services()}
+    assert ports["projector"] == "9100"
+    assert (ports["processor-1"], ports["processor-2"]) == ("9101", "9102")
+    assert not any("METRICS_PORT" in spec.env for spec in plan().services())
+
+
 def test_the_sandbox_is_generous_and_shares_the_budget() -> None:
     """Processors and sandbox have the same C2S limit, higher than the real one."""
     sandbox, _, processor, *_ = plan().services()
