@@ -121,7 +121,7 @@ class Plan:
         return specs
 
     def _metrics(self, number: int) -> dict[str, str]:
-        """A port of its own for each process that serves /metrics: they count on, as those of `c2s run` do."""
+        """A port of its own for each process with /metrics: they count on, as those of `c2s run` do."""
         port = self.settings.metrics_port
         return {"METRICS_PORT": str(port + number)} if port else {}
 
