@@ -11,6 +11,7 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     start_http_server,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -22,6 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 def new_registry() -> CollectorRegistry:
     """A registry with what describes the process itself: memory, CPU, open files, Python, garbage."""
+    disable_created_metrics()  # a series more for each, of no meaning here
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
