@@ -11,6 +11,7 @@ ENDLESS = {"up", "run", "ingress", "processor", "projector", "events tail"}
 CALLS: dict[str, tuple[str, ...]] = {
     "alerts check": (),
     "alerts list": (),
+    "completion": ("bash",),
     "dead discard": ("--yes",),
     "dead list": (),
     "dead replay": ("--yes",),

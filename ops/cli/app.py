@@ -15,6 +15,8 @@ import typer
 from ops.cli import SERVICES, become
 from ops.cli.actions import ACTIONS, Action
 from ops.cli.alerts import alerts
+from ops.cli.completion import EXAMPLE as COMPLETION_EXAMPLE
+from ops.cli.completion import completion
 from ops.cli.dead import dead
 from ops.cli.events import events
 from ops.cli.forwards import forwards
@@ -297,3 +299,4 @@ def reconcile(
 
 app.command(epilog=SUBSCRIBE_EXAMPLE)(subscribe)
 app.command(epilog=UNSUBSCRIBE_EXAMPLE)(unsubscribe)
+app.command(epilog=COMPLETION_EXAMPLE)(completion)

@@ -14,7 +14,9 @@ C2S = Path(sys.executable).with_name("c2s")
 NOWHERE_REDIS, NOWHERE_POSTGRES = "redis://127.0.0.1:1/0", "postgresql://postgres@127.0.0.1:1/none"
 # Need neither Redis nor Postgres, or only one of them.
 WITHOUT_POSTGRES = {"dead discard", "dead list", "dead replay", "dead show", "events show"}
-WITHOUT_BOTH = {"keys new", "secret rotate", "send", "subscribe", "unsubscribe"}
+# Ask nobody at all.
+ALONE = {"completion", "keys new", "secret rotate"}
+WITHOUT_BOTH = {"completion", "keys new", "secret rotate", "send", "subscribe", "unsubscribe"}
 
 
 def calls(tmp_path: Path, names: set[str], **env: str) -> dict[str, subprocess.CompletedProcess[str]]:
@@ -42,7 +44,7 @@ def test_every_command_is_called_here():
 
 def test_addresses_that_are_none_are_wrong_use(tmp_path):
     """Malformed URLs: exit code 2 naming both settings, and not their content, which may hold a password."""
-    needed = set(CALLS) - {"keys new", "secret rotate"}
+    needed = set(CALLS) - ALONE
     done = calls(tmp_path, needed, REDIS_URL="nonsense-pw1", DATABASE_URL="nonsense-pw2")
     for name, one in done.items():
         assert one.returncode == 2, (name, one.stdout, one.stderr)
@@ -56,7 +58,7 @@ def test_servers_that_are_down_are_told(tmp_path):
     done = calls(tmp_path, set(CALLS), REDIS_URL=NOWHERE_REDIS, DATABASE_URL=NOWHERE_POSTGRES)
     for name, one in done.items():
         assert "Traceback" not in one.stdout + one.stderr, name
-        if name in {"keys new", "secret rotate"}:
+        if name in ALONE:
             assert one.returncode == 0
             continue
         assert one.returncode == 1, (name, one.stdout, one.stderr)

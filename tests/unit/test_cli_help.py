@@ -10,6 +10,7 @@ import pytest
 from support_commands import options_of, tree
 
 from ops.ages import since_of
+from ops.cli.completion import usual_shell
 from schema.errors import SettingsError
 
 C2S = Path(sys.executable).with_name("c2s")
@@ -56,16 +57,17 @@ def test_everything_that_answers_can_answer_in_json():
     """Commands that only run until stopped, or only change something at C2S, have no answer to print."""
     silent = {"up", "run", "ingress", "processor", "projector", "subscribe", "unsubscribe", "dead show"}
     silent |= {
+        "completion",
         "keys new",
         "subject export",
         "subject erase",
         "subject reapply",
-    }  # the last three: JSON always
+    }  # the last three of these: JSON always
     assert {n for n, c in tree().items() if "--json" not in options_of(c)} == silent
 
 
 def test_shells_complete_commands_and_options():
-    """`c2s --install-completion` makes the shell ask c2s itself."""
+    """A shell that was told by `c2s completion` asks c2s itself, whoever started it."""
     for words, expected in (("c2s do", "doctor"), ("c2s events ta", "tail"), ("c2s top --on", "--once")):
         env = ENVIRONMENT | {
             "_C2S_COMPLETE": "complete_bash",
@@ -74,7 +76,13 @@ def test_shells_complete_commands_and_options():
         }
         done = subprocess.run([C2S], env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout.split() == [expected], done
-    assert "complete -o" in c2s("--show-completion", "bash").stdout + c2s("--show-completion").stdout
+
+
+def test_completion_needs_no_shell_above_it():
+    """A build or a service manager starts no shell: the one that is named, else that of SHELL, is served."""
+    assert "complete -o" in c2s("completion", "bash").stdout
+    assert "#compdef c2s" in c2s("completion", "zsh").stdout
+    assert [usual_shell(path) for path in ("/usr/bin/fish", "/bin/sh", "")] == ["fish", "bash", "bash"]
 
 
 @pytest.mark.parametrize("command", ["ingress", "processor", "projector"])
