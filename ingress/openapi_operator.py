@@ -51,6 +51,7 @@ _EVENT = [path("event_id", "the event", ref("EventId"))]
 _NO_EVENT = {404: ["event_unknown", "not_found"]}
 _LEAD = query("lead", "only this lead's", ref("LeadId"))
 _LISTED_SINCE = query("since", "only since: an age (30m, 2h, 7d) or a time", SINCE)
+_LISTED_UNTIL = query("until", "only received before: an age or a time", SINCE)
 _ACT = _BODY_CODES | {422: ["body_invalid", "query_invalid", "selection_missing"]}
 
 EVENTS = _operation(
@@ -62,6 +63,7 @@ EVENTS = _operation(
         query("status", "only those in this status", {"enum": list(asked.STATUSES)}),
         query("action", "only this action", {"enum": sorted(ACTIONS)}),
         _LISTED_SINCE,
+        _LISTED_UNTIL,
         query("limit", "rows of a page", _LIMIT),
         _after(asked.EVENT_CURSOR),
     ],

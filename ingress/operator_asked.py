@@ -66,6 +66,7 @@ def events(query: Mapping[str, str], now: datetime) -> Filter:
         since=since(query, now),
         limit=_limit(query),
         before=_event_place(query.get("after")),
+        until=since(query, now, "until"),
     )
 
 
@@ -103,25 +104,25 @@ def selection(order: LettersOrder, now: datetime) -> Selection:
     return Selection(LetterFilter(_event_id(given), lead_id, code, since(given, now)))
 
 
-def since(query: Mapping[str, str], now: datetime) -> datetime | None:
-    """``since``, an age or an RFC 3339 time; None where it is absent.
+def since(query: Mapping[str, str], now: datetime, name: str = "since") -> datetime | None:
+    """``since``, or another moment: an age or an RFC 3339 time; None where it is absent.
 
     Raises:
         Refusal: 422 ``query_invalid``.
     """
-    text = query.get("since")
+    text = query.get(name)
     if text is None:
         return None
     if re.fullmatch(AGE, text, re.ASCII):
         return since_of(text, now)
     if not re.fullmatch(TIME, text, re.ASCII):
-        raise _wrong("since")
+        raise _wrong(name)
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except OverflowError:  # within a day of the years 1 and 9999
         return datetime.min.replace(tzinfo=UTC) if text.startswith("0") else datetime.max.replace(tzinfo=UTC)
     except ValueError:
-        raise _wrong("since") from None
+        raise _wrong(name) from None
 
 
 def event_cursor(row: Row) -> str:

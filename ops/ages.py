@@ -11,7 +11,7 @@ _AGE = re.compile(r"(\d{1,5})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def since_of(text: str, now: datetime) -> datetime | None:
+def since_of(text: str, now: datetime, name: str = "--since") -> datetime | None:
     """A moment from ``30m``, ``2h``, ``7d`` or a time; None for an empty text.
 
     Raises:
@@ -25,4 +25,4 @@ def since_of(text: str, now: datetime) -> datetime | None:
     try:
         return parse(text)
     except ValueError:
-        raise SettingsError(f"--since: {text!r} is neither an age (30m, 2h, 7d) nor a time") from None
+        raise SettingsError(f"{name}: {text!r} is neither an age (30m, 2h, 7d) nor a time") from None

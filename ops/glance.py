@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from redis.exceptions import RedisError, ResponseError
 
+from ops.alive import live_processors
 from ops.faults import told
 from ops.follow import Followed, newest, stream_names
 from ops.postgres import translated as postgres_translated
@@ -41,7 +42,7 @@ class Queue:
         retries: waiting for their next attempt.
         parked: of low priority, waiting for a slot.
         dead: given up, waiting for a decision.
-        processors: instances that hold entries or spoke within a minute.
+        processors: those that were heard of lately (see `ops.alive`).
         oldest_s: age of the oldest without an end.
     """
 
@@ -127,6 +128,7 @@ async def look(client: Client, record: asyncpg.Connection | None, settings: Sett
     try:
         with translated("looking at the streams"):
             await _streams(found, client, settings, checkpoints)
+            found.queue.processors = await live_processors(client, settings)
             await _budgets(found, client, settings)
     except (StorageUnavailable, RedisError) as error:
         found.away.append(told(error) or "Redis")
@@ -169,12 +171,10 @@ async def _queue(queue: Queue, client: Client, keys: Keys) -> None:
     after = f"({group['last-delivered-id'].decode()}"
     unread: Any = await client.xrange(keys.webhooks, after, "+", count=_MOST)
     retries, parked = await client.zcard(keys.retries), await client.zcard(keys.parked)
-    consumers: Any = await client.xinfo_consumers(keys.webhooks, GROUP)
     queue.unread += len(unread)
     queue.retries += retries
     queue.parked += parked
     queue.in_work += max(0, group["pending"] - retries - parked)
-    queue.processors += sum(c["pending"] > 0 or c["idle"] < _WINDOW_MS for c in consumers)
 
 
 async def _budgets(found: Glance, client: Client, settings: Settings) -> None:

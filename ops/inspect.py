@@ -36,9 +36,10 @@ class Unmigrated(LeadstreamError):  # noqa: N818 -- a state of the world
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events to list; None lets everything pass. ``since`` is compared with ``received_at``.
+    """Which events to list; None lets everything pass. Times are compared with ``received_at``.
 
     Attributes:
+        until: received before that.
         before: time of receipt and id of an event: only those that come after it in the list.
     """
 
@@ -48,6 +49,7 @@ class Filter:
     since: datetime | None = None
     limit: int = 20
     before: tuple[datetime, UUID] | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ async def list_events(settings: Settings, which: Filter) -> list[Row]:
 async def select_events(connection: asyncpg.Connection | asyncpg.Pool, which: Filter) -> list[Row]:
     """The same over a connection that is open already."""
     at, event_id = which.before or (None, None)
-    args = (which.lead_id, which.status, which.action, which.since, which.limit, at, event_id)
+    args = (which.lead_id, which.status, which.action, which.since, which.limit, at, event_id, which.until)
     return [dict(row) for row in await connection.fetch(query("events_list"), *args)]
 
 

@@ -72,7 +72,7 @@ async def forget(database_url: str) -> None:
     conn = await asyncpg.connect(database_url)
     await conn.execute(
         "TRUNCATE webhook_events, event_log, projection_checkpoints, lead_state, attempts, dead_letters,"
-        " operator_actions, alerts CASCADE"
+        " operator_actions, alerts, people CASCADE"
     )
     await conn.close()
 

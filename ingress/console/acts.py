@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ingress import operator_asked as asked
 from ingress.asked import event_id_of_path, unknown_event
+from ingress.console.lists import understood
 from ingress.console.visit import Entrance, Visit, form, redirect
 from ingress.problems import Refusal
 from ops.dead import Filter
@@ -89,7 +90,7 @@ def _reason(visit: Visit) -> str:
 
 def _selection(visit: Visit) -> Selection:
     given = {name: visit.field(name) for name in _FILTERS if visit.field(name)}
-    which, _, _ = asked.letters(given, datetime.now(UTC))
+    which, _, _ = asked.letters(understood(given), datetime.now(UTC))
     events = frozenset(asked.event_id(text) for text in visit.fields.get("event", []))
     if not events and not visit.field("all"):
         detail = "Select at least one dead letter."

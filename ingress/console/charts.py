@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM = 480, 102, 6, 100
+_STRIP = 10
 _STEPS = (1, 2, 5, 10)
+_WHOLE_STEPS = (1, 2, 4, 6, 8, 10)  # of counts: their middle is shown, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ def chart(
     Args:
         title: what it says to whoever cannot see it.
         lines: the series, all of one length.
-        bars: whether they are bars.
+        bars: whether they are bars, of counts.
         most: the least top of the scale.
         limit: where a rule goes across; 0 for none.
         notes: what to say of each stretch to whoever points at it; an empty one says nothing.
     """
-    top = scale(max([most, limit, *_tops(lines, bars)]))
+    top = scale(max([most, limit, *_tops(lines, bars)]), whole=bars)
     drawn = _bars(lines, top) if bars else [_line(line, top) for line in lines]
     rule = ""
     if limit:
@@ -82,12 +84,33 @@ def chart(
     return Drawing(svg, top)
 
 
-def scale(most: float) -> float:
-    """A round number that is no less."""
+def scale(most: float, *, whole: bool = False) -> float:
+    """A round number that is no less; where ``whole``, one whose half is a whole number, too."""
+    if whole:
+        most = max(most, 2)
     if most <= 0:
         return 1
     power = 10.0 ** (len(str(int(most))) - 1) if most >= 1 else 0.1
-    return next(step * power for step in (*_STEPS, 100) if step * power >= most)
+    tops: list[float] = [step * power for step in (*(_WHOLE_STEPS if whole else _STEPS), 100)]
+    return next(top for top in tops if top >= most and not (whole and top % 2))
+
+
+def strip(label: str, spans: Sequence[tuple[float, float, str]]) -> Markup:
+    """A bar of time on which some spans are marked.
+
+    Args:
+        label: what it says to whoever cannot see it.
+        spans: begin and end as shares of the whole, and what to say to whoever points there.
+    """
+    marks = "".join(
+        f'<rect class="bad" x="{_WIDTH * early:.1f}" y="0" width="{max(2.0, _WIDTH * (late - early)):.1f}"'
+        f' height="{_STRIP}"><title>{escape(words)}</title></rect>'
+        for early, late, words in spans
+    )
+    return Markup(  # noqa: S704 -- as above
+        f'<svg class="strip" viewBox="0 0 {_WIDTH} {_STRIP}" role="img" preserveAspectRatio="none">'
+        f'<title>{escape(label)}</title><rect class="calm" width="{_WIDTH}" height="{_STRIP}"/>{marks}</svg>'
+    )
 
 
 def _tops(lines: Sequence[Line], bars: bool) -> list[float]:

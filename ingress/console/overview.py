@@ -1,23 +1,30 @@
 """The overview: how things are, and how they went."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from ingress.console.charts import Line, chart
+from ingress.console.charts import Line, chart, strip
 from ingress.console.render import clock, say
 from ops.alerts.store import AlertStore
+from ops.alive import live_processors
 from ops.operating import Operating
 from ops.postgres import translated
 from ops.queries import query
+from ops.redis import run
 from ops.redis import translated as redis_translated
 from ops.settings import rate_interval_s
 from schema.budget import APIS
 from schema.errors import StorageUnavailable
 from schema.keys import BudgetKeys, Keys
+from schema.survey import read_survey, survey
 
 # Length of a stretch in seconds, and how many of them.
 SPANS = {"15m": (15, 60), "1h": (60, 60), "24h": (1200, 72), "7d": (7200, 84)}
 _DAY_S = 86_400.0
 _MINUTE_S = 60.0
+
+Checkpoints = Mapping[tuple[int, str], str]
 
 
 async def look(operating: Operating, span: str, language: str) -> dict[str, Any]:
@@ -26,13 +33,17 @@ async def look(operating: Operating, span: str, language: str) -> dict[str, Any]
     with translated("reading how things went"):
         async with operating.pool.acquire() as connection:
             rows = await connection.fetch(query("over_time"), float(stretch_s), count)
+            opened = await connection.fetch(query("breakers_open"), float(stretch_s * count))
+            seen = await connection.fetch(query("checkpoints"))
             alerts = [a for a in await AlertStore(connection).recent(_DAY_S) if a.resolved_at is None]
     try:
-        redis: dict[str, Any] | None = await _redis(operating)
+        at = {(row["partition"], row["stream"]): row["entry_id"] for row in seen}
+        redis: dict[str, Any] | None = await _redis(operating, at)
     except StorageUnavailable:
         redis = None
     ended = sum(row["success"] + row["failed"] for row in rows)
     p95s = [row["p95"] for row in rows if row["p95"] is not None]
+    early, late = rows[0]["early"], rows[-1]["late"]
     return {
         "received": sum(row["received"] for row in rows),
         "rate": 100 * sum(row["success"] for row in rows) / ended if ended else None,
@@ -41,9 +52,11 @@ async def look(operating: Operating, span: str, language: str) -> dict[str, Any]
         "alerts": alerts,
         "redis": redis,
         "limit": operating.settings.c2s_rate_limit or "∞",
-        "early": rows[0]["early"],
-        "late": rows[-1]["late"],
+        "lag_most": operating.settings.alert_lag,
+        "early": early,
+        "late": late,
         "charts": _charts(rows, operating, stretch_s, language),
+        "strips": {api: _strip(api, opened, early, late, language) for api in APIS},
     }
 
 
@@ -90,12 +103,27 @@ def _note(row: Any, values: list[float | None], keys: list[tuple[str, str]]) -> 
     return f"{clock(row['early'])}–{clock(row['late'])}: {told}"
 
 
-async def _redis(operating: Operating) -> dict[str, Any]:
-    """Dead letters, and of each outside API what its row and its breaker say."""
-    client = operating.dead.client
-    partitions = operating.settings.stream_partitions
+def _strip(api: str, opened: Sequence[Any], early: datetime, late: datetime, language: str) -> Any:
+    """When an API's breaker was open, from the alerts on it."""
+    whole_s = (late - early).total_seconds()
+    spans = []
+    for row in opened:
+        if row["api"] == api:
+            begin = max(0.0, (row["opened_at"] - early).total_seconds() / whole_s)
+            end = min(1.0, (row["closed_at"] - early).total_seconds() / whole_s)
+            words = f"{clock(row['opened_at'])}–{clock(row['closed_at'])}: {say(language, 'api.open')}"
+            spans.append((begin, end, words))
+    return strip(say(language, "api.strip", api=api, n=len(spans)), spans)
+
+
+async def _redis(operating: Operating, checkpoints: Checkpoints) -> dict[str, Any]:
+    """Who works, how far the record is behind, and of each outside API what its row and its breaker say."""
+    client, settings = operating.dead.client, operating.settings
     with redis_translated("reading the overview"):
-        dead = sum([await client.xlen(Keys(n).dead) for n in range(partitions)])
+        seen = []
+        for n in range(settings.stream_partitions):
+            at = [checkpoints.get((n, stream), "0-0") for stream in ("webhooks", "outcomes")]
+            seen.append(read_survey(await run(client, survey(Keys(n), *at))))
         apis = []
         for api in APIS:
             keys = BudgetKeys(api)
@@ -106,4 +134,6 @@ async def _redis(operating: Operating) -> dict[str, Any]:
                 {"name": api, "open": numbers[0] > 0, "calls": numbers[1] + numbers[2],
                  "bad": numbers[3] + numbers[4], "row": row}
             )  # fmt: skip
-    return {"dead": dead, "apis": apis}
+        processors = await live_processors(client, settings)
+    lag_s = max((s.lag_s for s in seen if s.lag_s is not None), default=None)
+    return {"dead": sum(s.dead for s in seen), "apis": apis, "processors": processors, "lag_s": lag_s}

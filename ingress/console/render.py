@@ -24,6 +24,7 @@ def _file(name: str) -> bytes:
 STATIC: Mapping[str, Callable[[], tuple[bytes, str]]] = {
     "console.css": lambda: (_file("console.css"), "text/css"),
     "icon.svg": lambda: (_file("icon.svg"), "image/svg+xml"),
+    "console.js": lambda: (_file("console.js"), "text/javascript"),
     "htmx.min.js": lambda: (_file("htmx.min.js"), "text/javascript"),
 }
 
@@ -32,6 +33,12 @@ def say(language: str, key: str, /, **values: object) -> str:
     """A text in a language; a key that is a word of the data's (a status, a code) stands for itself."""
     texts = TEXTS.get(key)
     return texts[LANGUAGES.index(language)].format(**values) if texts else key
+
+
+def named(language: str, kind: str, word: str) -> str:
+    """A word of the data's (a result, a step) in the reader's language; an unknown one stands for itself."""
+    key = f"{kind}.{word}"
+    return say(language, key) if key in TEXTS else word
 
 
 class Renderer:
@@ -50,7 +57,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         pages.filters |= {"clock": clock, "moment": _moment, "seconds": _seconds, "number": _number}
-        pages.filters |= {"result": partial(_named, "result"), "act": partial(_named, "act")}
+        pages.filters |= {kind: partial(_named, kind) for kind in ("result", "act", "step")}
         pages.globals["zone"] = zone()
         return pages
 

@@ -3,11 +3,19 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ingress.console.render import say
+from ingress.console.render import named, say
 from ops.inspect import Story
 from ops.unprojected import Fact, position
 from ops.words import DUPLICATE, json_object, status_of
-from schema.events import AttemptFailed, Event, LeadDeadLettered, LeadProcessed, WebhookAccepted
+from schema.events import (
+    AttemptFailed,
+    Event,
+    EventIgnored,
+    LeadDeadLettered,
+    LeadProcessed,
+    ProcessingStarted,
+    WebhookAccepted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +24,14 @@ class Moment:
 
     Attributes:
         after_s: since the event's receipt.
+        took_s: of the end of an attempt, since that attempt's begin.
         steps: milliseconds by step, of an attempt that ended well.
         calls: by API, likewise.
     """
 
     at: datetime | None
     after_s: float | None
+    took_s: float | None
     type: str
     status: str
     words: str
@@ -36,22 +46,31 @@ def timeline(story: Story, language: str) -> list[Moment]:
     """The facts in order."""
     start = story.facts[0].event.received_at if story.facts else None
     found = []
+    began: datetime | None = None
     for fact in story.facts:
         event = fact.event
         at = _at(fact)
         after = max(0.0, (at - start).total_seconds()) if at and start else None
+        if isinstance(event, ProcessingStarted):
+            began = at
+        ended = isinstance(event, AttemptFailed | LeadDeadLettered | LeadProcessed)
+        took = max(0.0, (at - began).total_seconds()) if ended and at and began else None
+        began = None if ended else began
         done = event if isinstance(event, LeadProcessed) else None
         found.append(
             Moment(
                 at=at,
                 after_s=after,
+                took_s=took,
                 type=event.type,
                 status=status_of(event),
                 words=_words(event, language),
                 error=event.error if isinstance(event, AttemptFailed | LeadDeadLettered) else "",
                 instance="" if isinstance(event, WebhookAccepted) else event.instance,
                 recorded=fact.recorded,
-                steps=_numbers(done.timings) if done else [],
+                steps=[(named(language, "step", step), ms) for step, ms in _numbers(done.timings)]
+                if done
+                else [],
                 calls=_numbers(done.calls) if done else [],
             )
         )
@@ -75,9 +94,10 @@ def _at(fact: Fact) -> datetime | None:
 
 
 def _words(event: Event, language: str) -> str:
-    values = {
-        name: getattr(event, name, "") for name in ("source", "attempt", "step", "code", "result", "reason")
-    }
+    values = {name: getattr(event, name, "") for name in ("attempt", "code", "reason")}
+    values |= {name: named(language, name, getattr(event, name, "")) for name in ("source", "step", "result")}
+    if isinstance(event, EventIgnored):  # a word of the data's; a replay's reason is an operator's own words
+        values["reason"] = named(language, "ignored", event.reason)
     return say(language, f"fact.{event.type}", **values)
 
 

@@ -1,7 +1,10 @@
-"""Every text of the console, in Portuguese and English."""
+"""The texts of the console's pages, in Portuguese and English; words of the data are in `texts_data`."""
+
+from ingress.console.texts_advice import ADVICE
+from ingress.console.texts_data import WORDS
 
 # By key: the Portuguese text, the English one.
-TEXTS: dict[str, tuple[str, str]] = {
+_PAGES: dict[str, tuple[str, str]] = {
     "title": ("Console de leads", "Lead console"),
     "skip": ("Ir para o conteúdo", "Skip to content"),
     "nav": ("Páginas", "Pages"),
@@ -106,7 +109,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Ninguém ainda: as pessoas aparecem quando um lead é enriquecido.",
         "Nobody yet: people appear once a lead is enriched.",
     ),
-    "latest": ("Os 50 últimos.", "The latest 50."),
     "person.search": ("Buscar pessoa", "Find a person"),
     "person.term": ("Telefone, e-mail ou CPF", "Phone, e-mail or CPF"),
     "person.note": (
@@ -114,15 +116,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Searches are audited; the term is not kept.",
     ),
     "person.found": ("Eventos da pessoa buscada", "Events of the person searched for"),
-    "status.received": ("recebido", "received"),
-    "status.processing": ("em andamento", "processing"),
-    "status.success": ("sucesso", "success"),
-    "status.failed": ("falha", "failed"),
-    "status.duplicate": ("repetido", "duplicate"),
-    "status.": ("–", "–"),
-    "action.on_create_lead": ("novo lead", "new lead"),
-    "action.on_update_lead": ("atualização", "update"),
-    "action.on_close_lead": ("encerramento", "close"),
     "story": ("História", "Story"),
     "story.live": ("Acompanhando ao vivo", "Following live"),
     "story.after": ("depois de", "after"),
@@ -130,20 +123,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "story.steps": ("Etapas (ms)", "Steps (ms)"),
     "story.unrecorded": ("ainda só no Redis", "in Redis only so far"),
     "story.so_far": ("Etapas concluídas até agora: {steps}", "Steps finished so far: {steps}"),
-    "fact.webhook_accepted": ("Recebido ({source})", "Received ({source})"),
-    "fact.webhook_duplicated": ("Repetição do mesmo webhook", "The same webhook again"),
-    "fact.processing_started": ("Tentativa {attempt} começou", "Attempt {attempt} began"),
-    "fact.attempt_failed": (
-        "Tentativa {attempt} falhou na etapa {step} ({code})",
-        "Attempt {attempt} failed at step {step} ({code})",
-    ),
-    "fact.lead_processed": ("Concluído: {result}", "Finished: {result}"),
-    "fact.lead_dead_lettered": (
-        "Desistência após a tentativa {attempt}, etapa {step} ({code})",
-        "Gave up after attempt {attempt} at step {step} ({code})",
-    ),
-    "fact.event_replayed": ("Devolvido ao trabalho: {reason}", "Put back to work: {reason}"),
-    "fact.event_ignored": ("Ignorado: {reason}", "Ignored: {reason}"),
     "message.sent": ("Mensagem enviada ao lead", "Message on the lead"),
     "message.prepared": ("Mensagem preparada, não enviada", "Message prepared, not sent"),
     "payload": ("Webhook original", "Original webhook"),
@@ -211,23 +190,29 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Valores deste processo de entrada; em negrito o que foi definido. Segredos nunca aparecem.",
         "As this ingress process has them; in bold what was set. Secrets are never shown.",
     ),
-    "result.sent": ("mensagem enviada", "message sent"),
-    "result.no_match": ("ninguém encontrado", "nobody found"),
-    "result.unchanged": ("contato inalterado", "contact unchanged"),
-    "result.dry_run": ("ensaio, sem envio", "dry run, not sent"),
-    "result.sent_without": ("enviada sem perfil", "sent without profile"),
-    "result.recorded": ("registrado", "recorded"),
-    "result.superseded": ("superado por outro", "superseded"),
-    "act.login": ("entrou", "logged in"),
-    "act.logout": ("saiu", "logged out"),
-    "act.payload_revealed": ("revelou um webhook", "revealed a webhook"),
-    "act.person_searched": ("buscou uma pessoa", "searched a person"),
-    "act.dead_replayed": ("reprocessou", "replayed"),
-    "act.dead_discarded": ("descartou", "discarded"),
     "actor": ("Quem", "Who"),
     "via": ("Por", "By"),
     "target": ("Alvo", "Target"),
     "affected": ("Quantos", "How many"),
     "why": ("Motivo", "Reason"),
     "actions.note": ("Tudo o que os operadores fizeram.", "Everything that operators did."),
+    "until": ("Até", "Until"),
+    "time.placeholder": ("2h, 7d ou 2026-01-31 18:00", "2h, 7d or 2026-01-31 18:00"),
+    "page.first": ("Voltar ao início", "Back to the first page"),
+    "tile.processors": ("Processadores ativos", "Live processors"),
+    "tile.lag": ("Atraso do registro", "Record behind"),
+    "lag.none": ("em dia", "up to date"),
+    "processors.none": (
+        "Nenhum processador está ativo: os webhooks são guardados, mas nenhum lead recebe mensagem.",
+        "No processor is alive: webhooks are kept, but no lead gets a message.",
+    ),
+    "api.over_time": ("Disjuntor no período", "Breaker over time"),
+    "api.strip": ("Disjuntor de {api}: aberto {n} vez(es) no período", "Breaker of {api}: open {n} time(s)"),
+    "story.took": ("durou", "took"),
+    "alert.do": ("O que fazer", "What to do"),
+    "alert.runbook": (
+        "A página docs/runbook.md tem um capítulo com o nome de cada regra: o que olhar e os comandos.",
+        "docs/runbook.md has a chapter named like each rule: what to look at, and the commands.",
+    ),
 }
+TEXTS = _PAGES | WORDS | ADVICE

@@ -1,32 +1,26 @@
 """The console's pages that show."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from ingress import operator_asked as asked
-from ingress.answers import mask_cpf
 from ingress.asked import event_id_of_path, unknown_event
-from ingress.console import overview
+from ingress.console import lists, overview
 from ingress.console.acts import Acts
+from ingress.console.effective import shown_settings
+from ingress.console.lists import ROWS
+from ingress.console.people import people
 from ingress.console.story import standing, timeline
 from ingress.console.visit import Visit, page
 from ops.alerts.store import AlertStore
 from ops.inspect import read_stories, select_events
-from ops.operating import Operating
-from ops.persons import Persons
 from ops.postgres import translated
 from ops.queries import query
-from ops.settings import Settings
 from ops.telling import message_of, was_sent
-from schema.errors import CodecError
 from schema.identity import ACTIONS
 from schema.status import FINAL
 
-_ROWS = 50
 _WEEK_S = 7 * 86_400.0
 
 
@@ -44,11 +38,11 @@ class Console(Acts):
     @page
     async def events(self, visit: Visit) -> web.Response:
         """``GET /console/events``."""
-        given = {name: value for name, value in visit.request.query.items() if value and name != "lang"}
-        which = asked.events(given | {"limit": str(_ROWS)}, datetime.now(UTC))
+        given = lists.given(visit.request)
+        which = asked.events(lists.understood(given) | {"limit": str(ROWS)}, datetime.now(UTC))
         with translated("listing events"):
             rows = await select_events(self.operating.pool, which)
-        onward = asked.event_cursor(rows[-1]) if len(rows) == _ROWS else None
+        onward = asked.event_cursor(rows[-1]) if len(rows) == ROWS else None
         return self.show(
             visit, "events", rows=rows, given=given, onward=onward, statuses=asked.STATUSES,
             actions=sorted(ACTIONS), query_string=visit.request.query_string, person=False,
@@ -82,31 +76,37 @@ class Console(Acts):
     @page
     async def dead(self, visit: Visit) -> web.Response:
         """``GET /console/dead``."""
-        given = {name: value for name, value in visit.request.query.items() if value and name != "lang"}
-        done = given.pop("done", "")
-        count = given.pop("count", "")
-        which, after, limit = asked.letters(given | {"limit": str(_ROWS)}, datetime.now(UTC))
+        given = lists.given(visit.request)
+        wanted = lists.understood(given) | {"limit": str(ROWS)}
+        which, after, limit = asked.letters(wanted, datetime.now(UTC))
         letters = []
         async for letter in self.operating.dead.found(which, after):
             letters.append(letter)
             if len(letters) == limit:
                 break
         onward = asked.letter_cursor(letters[-1]) if len(letters) == limit else None
+        done, count = (visit.request.query.get(name, "") for name in ("done", "count"))
         done = done if done in ("replayed", "discarded") and count.isdigit() else ""
         return self.show(visit, "dead", letters=letters, given=given, onward=onward, done=done, count=count)
 
     @page
     async def leads(self, visit: Visit) -> web.Response:
         """``GET /console/leads``."""
-        lead = visit.request.query.get("lead", "").strip()
+        given = lists.given(visit.request)
+        lead = given.get("lead", "")
+        after = lists.place_of(given.get("after")) or (None, None)
         with translated("listing leads"):
-            rows = await self.operating.pool.fetch(query("leads_list"), lead or None, _ROWS)
-        return self.show(visit, "leads", rows=rows, lead=lead)
+            rows = await self.operating.pool.fetch(query("leads_list"), lead or None, ROWS, *after)
+        onward = lists.place(rows[-1]["updated_at"], rows[-1]["lead_id"]) if len(rows) == ROWS else None
+        return self.show(visit, "leads", rows=rows, lead=lead, given=given, onward=onward)
 
     @page
     async def people(self, visit: Visit) -> web.Response:
         """``GET /console/people``: masked."""
-        return self.show(visit, "people", rows=await people(self.operating))
+        given = lists.given(visit.request)
+        rows = await people(self.operating, ROWS, lists.numbered_place_of(given.get("after")))
+        onward = lists.place(rows[-1]["at"], rows[-1]["id"]) if len(rows) == ROWS else None
+        return self.show(visit, "people", rows=rows, given=given, onward=onward)
 
     @page
     async def alerts(self, visit: Visit) -> web.Response:
@@ -118,55 +118,9 @@ class Console(Acts):
     @page
     async def effective(self, visit: Visit) -> web.Response:
         """``GET /console/settings``: as this process has them; no secret."""
-        return self.show(visit, "settings", rows=shown_settings(self.settings))
+        return self.show(visit, "settings", areas=shown_settings(self.settings))
 
     @page
     async def actions(self, visit: Visit) -> web.Response:
         """``GET /console/actions``."""
         return self.show(visit, "actions", rows=await self.operating.audit.latest(200))
-
-
-async def people(operating: Operating) -> list[dict[str, Any]]:
-    """The people found last: initials and the middle of the CPF."""
-    found = []
-    with translated("listing people"):
-        async with operating.pool.acquire() as connection:
-            rows = await connection.fetch(query("people_list"), _ROWS)
-            try:
-                persons: Mapping[str, Any] = await Persons(operating.codec).named(
-                    connection, [r["cpf"] for r in rows]
-                )
-            except CodecError:
-                persons = {}
-    for row in rows:
-        person = persons.get(row["cpf"])
-        try:
-            cpf = person.open("cpf", row["cpf_sealed"]) if person and row["cpf_sealed"] else row["cpf"]
-            name = person.open("name", row["name"] or "") if person else ""
-        except CodecError:
-            cpf = name = ""
-        found.append(
-            {"cpf": mask_cpf(cpf), "name": initials(name), "at": row["updated_at"], "leads": row["leads"]}
-        )
-    return found
-
-
-def initials(name: str) -> str:
-    """``Ana Maria`` as ``A••• M•••``."""
-    return " ".join(f"{word[0]}•••" for word in name.split()) or "–"
-
-
-def shown_settings(settings: Settings) -> list[dict[str, Any]]:
-    """Every setting with its effective value; of a secret only whether it is set."""
-    rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        secret = isinstance(value, SecretStr)
-        text = "" if secret else str(value)
-        is_set = bool(value.get_secret_value()) if secret else bool(text)
-        changed = name in settings.model_fields_set
-        rows.append(
-            {"name": name.upper(), "value": text, "secret": secret, "is_set": is_set, "changed": changed,
-             "description": field.description or ""}
-        )  # fmt: skip
-    return rows

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from ops.alerts.readings import Readings, RecordReadings, RedisReadings
+from ops.alive import heard_within_s
 from ops.findings import duration
 from ops.settings import Settings
 
@@ -80,7 +81,7 @@ def faults(readings: Readings, settings: Settings) -> list[str]:
     if r is None:
         return [f"redis: {readings.redis_fault}"]
     found = []
-    if r.processor_s is None or r.processor_s > 2 * settings.block_secs + settings.heartbeat_secs:
+    if r.processor_s is None or r.processor_s > heard_within_s(settings):
         found.append("processor: none has been heard of")
     if r.lag_s is not None and r.lag_s > settings.alert_lag:
         found.append("projector: the record is behind")

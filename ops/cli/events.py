@@ -34,7 +34,7 @@ _LIST_COLUMNS = (
 
 @events.command(
     "list",
-    epilog="Examples: [bold]c2s events list --status failed --since 2h[/], [bold]… --lead L-1[/]",
+    epilog="Examples: [bold]c2s events list --status failed --since 2h --until 30m[/], [bold]… --lead L-1[/]",
 )
 def list_command(  # noqa: PLR0917 -- typer passes by name
     lead: Annotated[str, typer.Option(help="Only this lead's.")] = "",
@@ -43,6 +43,7 @@ def list_command(  # noqa: PLR0917 -- typer passes by name
     since: Annotated[
         str, typer.Option(help="Only those received since: an age (30m, 2h, 7d) or a time.")
     ] = "",
+    until: Annotated[str, typer.Option(help="Only those received before: an age or a time.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 20,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
@@ -50,12 +51,14 @@ def list_command(  # noqa: PLR0917 -- typer passes by name
     """List events, the newest first."""
     from ops.inspect import Filter, list_events  # noqa: PLC0415 -- brings asyncpg along
 
+    now = datetime.now(UTC)
     which = Filter(
         lead or None,
         status,
         ACTIONS[action] if action else None,
-        since_of(since, datetime.now(UTC)),
+        since_of(since, now),
         limit,
+        until=since_of(until, now, "--until"),
     )
     rows = asyncio.run(list_events(settings_of(data_dir), which))
     if as_json:

@@ -1,13 +1,18 @@
 """The operator's work in the console, without a browser: search, story, dead letters, live parts."""
 
+import re
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
+import redis.asyncio as redis
 from support_console import Browser, browsing
-from support_ingress import Door, entries, open_door
+from support_ingress import STREAM, Door, entries, open_door
 from support_operator import accepted, actions, end, forget, operated_settings, record
 
 from ops.migrate import migrate
+from schema.keys import GROUP
 
 
 @pytest.fixture
@@ -35,11 +40,49 @@ async def test_the_overview_shows_what_happened(
     page = await browser.get("/console?span=15m")
     assert '<dd id="received">3</dd>' in page.text
     assert "33.3 %" in page.words
-    assert page.text.count("<svg") == 6
+    assert page.text.count("<svg") == 9  # six charts, and a strip per breaker
     assert page.text.count('<rect class="bad"') >= 1
+    assert "up to date" in page.words
     live = await browser.get("/console?span=15m", HX_Request="true")
     assert live.text.lstrip().startswith('<dl class="tiles">')
     assert "<nav" not in live.text
+
+
+async def test_the_overview_says_who_works_and_how_far_the_record_is(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """No processor is a fault in words; one that was heard of counts; what is not recorded is an age."""
+    await accepted(door, "L1")
+    page = await browser.get("/console")
+    assert re.search(r'class="bad"><dt>Live processors</dt><dd id="processors">0<', page.text)
+    assert "no lead gets a message" in page.words
+    assert re.search(r'<dd id="lag">[0-9.]+ s', page.text)
+    async with redis.Redis.from_url(redis_url) as client:
+        await client.xgroup_create(STREAM, GROUP, "0", mkstream=True)
+        await client.xreadgroup(GROUP, "p1", {STREAM: ">"}, count=1)
+    await record(redis_url, database_url)
+    page = await browser.get("/console")
+    assert '<dd id="processors">1<' in page.text
+    assert "no lead gets a message" not in page.words
+
+
+async def test_the_overview_shows_when_breakers_were_open(browser: Browser, database_url: str) -> None:
+    """Each alert on a breaker is a mark on the strip of its API; one before the span is none."""
+    conn = await asyncpg.connect(database_url)
+    await conn.executemany(
+        "INSERT INTO alerts (fingerprint, rule, severity, summary, value, threshold, opened_at, resolved_at)"
+        " VALUES ($1, 'breaker_open', 'warning', 's', 1, 0, NOW() - $2::INTERVAL, NOW() - $3::INTERVAL)",
+        [
+            ("breaker_open:work", timedelta(minutes=10), timedelta(minutes=5)),
+            ("breaker_open:work", timedelta(minutes=3), None),
+            ("breaker_open:c2s", timedelta(hours=3), timedelta(hours=2)),
+        ],
+    )
+    await conn.close()
+    page = await browser.get("/console?span=15m")
+    assert "Breaker of work: open 2 time(s)" in page.text
+    assert "Breaker of c2s: open 0 time(s)" in page.text
+    assert "See the API&#39;s own status" in (await browser.get("/console/alerts")).text
 
 
 async def test_events_by_filter_and_page(
@@ -56,6 +99,35 @@ async def test_events_by_filter_and_page(
     one = await browser.get("/console/events?lead=L7&status=received&since=1h&action=on_create_lead")
     assert one.text.count('data-label="Lead"') == 1
     assert (await browser.get("/console/events?since=yesterday")).status == 422
+    assert (await browser.get("/console/events?until=1h")).text.count('data-label="Lead"') == 0
+    now = f"{datetime.now() + timedelta(minutes=1):%Y-%m-%d %H:%M}"  # noqa: DTZ005 -- as the console shows it
+    assert (await browser.get(f"/console/events?lead=L7&until={now}")).text.count('data-label="Lead"') == 1
+
+
+async def test_leads_and_people_by_page(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """Fifty to a page, none twice and none left out, also where all changed at one moment."""
+    conn = await asyncpg.connect(database_url)
+    await conn.execute(
+        "INSERT INTO lead_state SELECT 'P' || n, gen_random_uuid(), 'on_create_lead', 'success', 'sent', '',"
+        " 1, '2026-01-21T12:00:00Z' FROM generate_series(1, 120) n"
+    )
+    await conn.execute(
+        "INSERT INTO people (cpf, name, found_at, updated_at) SELECT '000' || lpad(n::TEXT, 6, '0') || '00',"
+        " '', '2026-01-21T12:00:00Z', '2026-01-21T12:00:00Z' FROM generate_series(1, 60) n"
+    )
+    await conn.close()
+    for path, label, count in (("/console/leads", "Lead", 120), ("/console/people", "CPF", 60)):
+        seen: list[str] = []
+        onward = path
+        while onward:
+            page = (await browser.get(onward)).text
+            seen += re.findall(rf'data-label="{label}"[^>]*>(.*?)</td>', page)
+            onward = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+        assert len(seen) == len(set(seen)) == count
+        assert (await browser.get(f"{path}?after=nonsense")).status == 422
+    assert (await browser.get("/console/people?after=1.L")).status == 422
 
 
 async def test_a_story_follows_live_until_its_end(
