@@ -25,7 +25,7 @@ def shown_settings(settings: Settings) -> list[Area]:
         for name in (name for name in Settings.model_fields if name in kind.__annotations__):
             value = getattr(settings, name)
             secret = isinstance(value, SecretStr)
-            text = "" if secret else str(value)
+            text = "" if secret else str(value).lower() if isinstance(value, bool) else str(value)
             is_set = bool(value.get_secret_value()) if secret else bool(text)
             area.rows.append(
                 {"name": name.upper(), "value": text, "secret": secret, "is_set": is_set,

@@ -19,6 +19,7 @@ SETTINGS = {"C2S_RATE_LIMIT": "600/minute", "SANDBOX_C2S_RATE_LIMIT": "0"}
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PAGES = ("?span=15m", "/events", "/dead", "/leads", "/people", "/alerts", "/settings", "/actions")
 WAIT_MS = 30_000
+IN_SIGHT = "link => { const b = link.getBoundingClientRect(); return b.left >= 0 && b.right <= innerWidth; }"
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,8 @@ def test_every_page_is_readable(up: Up, chromium: Browser, scheme: str, size: st
         page.goto(f"{up.note['ingress_url']}/console{path}")
         assert serious_faults(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        here = page.locator("nav [aria-current]")
+        assert here.evaluate(IN_SIGHT), path
         name = path.strip("/?").replace("span=15m", "overview").split("/")
         if len(name) == 1:
             shot(page, f"console-{name[0]}-{size}-{scheme}")
