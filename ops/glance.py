@@ -71,17 +71,18 @@ class Glance:
     """One look.
 
     Attributes:
-        accepted, ended, failed: webhooks, ends and failed attempts of the last minute.
+        queue: None while Redis is away: nothing known is not nothing waiting.
+        accepted, ended, failed: webhooks, ends and failed attempts of the last minute; likewise.
         lag_s: how far the record is behind the streams; None where it is not, or nobody knows.
         alerts: open ones; ``spooled`` webhooks kept in Postgres; None while Postgres is away.
         away: what could not be asked, in words.
     """
 
     at: datetime
-    queue: Queue
-    accepted: int
-    ended: int
-    failed: int
+    queue: Queue | None
+    accepted: int | None
+    ended: int | None
+    failed: int | None
     lag_s: float | None
     alerts: int | None
     spooled: int | None
@@ -105,7 +106,7 @@ class Glance:
         ]
         return {
             **plain,
-            "queue": asdict(self.queue),
+            "queue": asdict(self.queue) if self.queue else None,
             "budgets": [asdict(budget) for budget in self.budgets],
             "events": last,
             "away": self.away,
@@ -114,7 +115,7 @@ class Glance:
 
 async def look(client: Client, record: asyncpg.Connection | None, settings: Settings) -> Glance:
     """One look; ``record`` is None while Postgres is away."""
-    found = Glance(datetime.now(UTC), Queue(), 0, 0, 0, None, None, None, [], [], [])
+    found = Glance(datetime.now(UTC), None, None, None, None, None, None, None, [], [], [])
     checkpoints: dict[tuple[int, str], str] = {}
     if record is not None:
         try:
@@ -128,7 +129,6 @@ async def look(client: Client, record: asyncpg.Connection | None, settings: Sett
     try:
         with translated("looking at the streams"):
             await _streams(found, client, settings, checkpoints)
-            found.queue.processors = await live_processors(client, settings)
             await _budgets(found, client, settings)
     except (StorageUnavailable, RedisError) as error:
         found.away.append(told(error) or "Redis")
@@ -138,23 +138,26 @@ async def look(client: Client, record: asyncpg.Connection | None, settings: Sett
 async def _streams(
     found: Glance, client: Client, settings: Settings, checkpoints: dict[tuple[int, str], str]
 ) -> None:
-    lags = []
+    lags, queue = [], Queue()
+    taken = ended = failed = 0
     for partition in range(settings.stream_partitions):
         keys = Keys(partition)
         at = [checkpoints.get((partition, stream), "0-0") for stream in ("webhooks", "outcomes")]
         seen = read_survey(await run(client, survey(keys, *at)))
-        found.queue.dead += seen.dead
-        found.queue.oldest_s = max(filter(None, (found.queue.oldest_s, seen.oldest_s)), default=None)
+        queue.dead += seen.dead
+        queue.oldest_s = max(filter(None, (queue.oldest_s, seen.oldest_s)), default=None)
         if checkpoints and seen.lag_s is not None:
             lags.append(seen.lag_s)
-        await _queue(found.queue, client, keys)
+        await _queue(queue, client, keys)
         since = f"{round(seen.now_s * 1000) - _WINDOW_MS}"
         accepted: Any = await client.xrange(keys.webhooks, since, "+", count=_MOST)
         outcomes: Any = await client.xrange(keys.outcomes, since, "+", count=_MOST)
         kinds = [fields.get(b"type", b"").decode() for _, fields in outcomes]
-        found.accepted += len(accepted)
-        found.ended += sum(kind in _ENDS for kind in kinds)
-        found.failed += kinds.count("attempt_failed")
+        taken += len(accepted)
+        ended += sum(kind in _ENDS for kind in kinds)
+        failed += kinds.count("attempt_failed")
+    queue.processors = await live_processors(client, settings)
+    found.queue, found.accepted, found.ended, found.failed = queue, taken, ended, failed
     found.lag_s = max(lags, default=None)
     names = stream_names(settings.stream_partitions, ("outcomes",))
     found.events, _ = await newest(client, names, _EVENTS)

@@ -13,3 +13,4 @@ ACTIONS: dict[Action, str] = {
     "on_update_lead": UPDATE,
     "on_close_lead": CLOSE,
 }
+SHORT = {CREATE: "create", UPDATE: "update", CLOSE: "close"}

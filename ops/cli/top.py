@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ops.cli.actions import SHORT
 from ops.cli.output import PROBLEM, STYLES, console, print_json, print_json_line, printable
 from ops.cli.watching import run_until_asked
 from ops.faults import told
@@ -93,12 +94,12 @@ def page(found: Glance) -> RenderableType:
     """The whole view."""
     queue = found.queue
     numbers = _pairs(
-        ("unread", queue.unread),
-        ("in work", queue.in_work),
-        ("retries waiting", queue.retries),
-        ("parked", queue.parked),
-        ("dead letters", queue.dead),
-        ("oldest waiting", _age(queue.oldest_s)),
+        ("unread", queue and queue.unread),
+        ("in work", queue and queue.in_work),
+        ("retries waiting", queue and queue.retries),
+        ("parked", queue and queue.parked),
+        ("dead letters", queue and queue.dead),
+        ("oldest waiting", queue and _age(queue.oldest_s)),
     )
     rates = _pairs(
         ("accepted", found.accepted),
@@ -106,7 +107,7 @@ def page(found: Glance) -> RenderableType:
         ("failed attempts", found.failed),
     )
     health = _pairs(
-        ("processors", queue.processors),
+        ("processors", queue and queue.processors),
         ("record behind", _age(found.lag_s)),
         ("spooled", found.spooled),
         ("open alerts", found.alerts),
@@ -148,9 +149,13 @@ def _budgets(budgets: list[Budget]) -> Table:
 
 
 def _events(found: Glance) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", title="last events", title_justify="left")
-    for name in ("at", "lead", "action", "status", "took", "what"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, header_style="dim", title="last events", expand=True)
+    table.title_justify = "left"
+    # What has a fixed width keeps it on a narrow terminal, too; the last column takes what is left.
+    widths = {"at": 8, "lead": 25, "action": 6, "status": 10, "took": 7}
+    for name, width in widths.items():
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
+    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=1)
     for followed in reversed(found.events):
         event = followed.event
         status = status_of(event)
@@ -158,7 +163,7 @@ def _events(found: Glance) -> Table:
         table.add_row(
             f"{at.astimezone():%H:%M:%S}" if at else "-",
             Text(printable(event.lead_id)),
-            event.action,
+            SHORT.get(event.action, event.action),
             Text(status, STYLES.get(status, "")),
             took(event),
             Text(printable(words_of(event))),
