@@ -21,7 +21,7 @@ from schema.calls import Entered, Entry, Finished, Finishing, Lease
 from schema.errors import LeaseLost
 from schema.events import EventError, WebhookAccepted, decode, text_fields
 from schema.keys import GROUP, Keys
-from schema.ticking import Ticked, read_tick
+from schema.ticking import Ticked, read_tick, sweep
 from schema.ticking import tick as ticking
 
 log = structlog.get_logger()
@@ -167,7 +167,7 @@ class LeadStore:
     async def sweep(self) -> None:
         """Drop the consumers that dead instances left; see `schema/lua/sweep.lua`."""
         idle_s = max(_LEFT_BEHIND_S, self._settings.block_secs * 10)
-        count = await run(self._commands, calls.sweep(self.keys, instance=self._instance, min_idle_s=idle_s))
+        count = await run(self._commands, sweep(self.keys, instance=self._instance, min_idle_s=idle_s))
         if count:
             log.info("group.swept", consumers=count)
 

@@ -94,11 +94,7 @@ BURSTS = frozenset({"webhook", "reconcile"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A webhooks entry in an instance's hands: its stream id and its event.
-
-    Attributes:
-        priority: the event's place among those that wait.
-    """
+    """A webhooks entry in an instance's hands: its id in the stream, its event and that one's priority."""
 
     entry_id: str
     event: WebhookAccepted
@@ -295,11 +291,6 @@ def _finished(row: Sequence[Any]) -> Finished:
         return Finished(held=False)
     following = (row[1].decode(), flat_fields(row[2])) if row[1] else None
     return Finished(held=True, next=following, lost=tuple(i.decode() for i in row[3]))
-
-
-def sweep(keys: Keys, *, instance: str, min_idle_s: float) -> ScriptCall:
-    """Strike idle consumers without pending entries from the group; the reply is how many."""
-    return ScriptCall(script("sweep"), [keys.webhooks], [GROUP, instance, str(round(min_idle_s * 1000))])
 
 
 def _pairs(flat: Mapping[str, str]) -> list[str]:

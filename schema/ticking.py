@@ -1,4 +1,4 @@
-"""Arguments and replies of `tick`, typed (see `schema.calls`)."""
+"""Arguments and replies of `tick` and `sweep`, typed (see `schema.calls`): what others left behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,3 +45,8 @@ def read_tick(reply: Sequence[Any]) -> Ticked:
     return Ticked(
         entries, tuple(i.decode() for i in reply[1]), reply[2].decode(), int(reply[3]), wait_s, int(reply[5])
     )
+
+
+def sweep(keys: Keys, *, instance: str, min_idle_s: float) -> ScriptCall:
+    """Strike idle consumers without pending entries from the group; the reply is how many."""
+    return ScriptCall(script("sweep"), [keys.webhooks], [GROUP, instance, str(round(min_idle_s * 1000))])

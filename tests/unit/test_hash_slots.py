@@ -49,7 +49,7 @@ CALLS: dict[str, ScriptCall] = {
         steps_ttl_s=60,
         take_next=True,
     ),
-    "sweep": calls.sweep(KEYS, instance="p", min_idle_s=60),
+    "sweep": ticking.sweep(KEYS, instance="p", min_idle_s=60),
     "renew": holding.renew(KEYS, [(lease, "1-0") for lease in LEASES], instance="p", lease_ttl_s=30),
     "record": holding.record(KEYS, [(lease, "id", "sent", "x") for lease in LEASES], steps_ttl_s=60),
     "tick": ticking.tick(KEYS, instance="p", min_idle_s=30, most=5, cursor="0-0", low_slots=1),
