@@ -84,6 +84,16 @@ async def test_failures_and_retries_show_by_kind(world: World):
     assert sum(v for name, v in found.items() if re.match(r"c2s_api_calls_total.*diretrix.*5xx", name)) >= 1
 
 
+async def test_an_open_breaker_shows(world: World):
+    """One API is down: its breaker is open, and the others' are not."""
+    await world.fault(target="work.cpf", kind="error", status=500)
+    await world.accept("m3")
+    changes = {"breaker_failures": 1, "breaker_open_secs": 60, "breaker_open_max_secs": 60}
+    async with running(processor.serve, world, **changes) as url:
+        found = await until(world.http, url, lambda f: f.get('c2s_circuit_open{api="work"}'))
+    assert {found[f'c2s_circuit_open{{api="{api}"}}'] for api in ("c2s", "diretrix")} == {0}
+
+
 async def test_the_active_projector_tells_what_waits_in_redis(world: World):
     """Without a processor all webhooks are undelivered; with one none waits, and all is on record."""
     for lead in ("w1", "w2", "w3"):
