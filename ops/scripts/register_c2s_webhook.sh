@@ -58,13 +58,22 @@ if [[ -z "${C2S_WEBHOOK_TOKEN:-}${C2S_WEBHOOK_SECRET:-}" ]]; then
   exit 2
 fi
 
+if [[ ! "$WEBHOOK_URL" =~ ^https?://[^/?#[:space:]\"]+[^?#[:space:]\"]*$ ]]; then
+  echo "WEBHOOK_URL must look like https://host/api/v1/webhook/leads" >&2
+  exit 2
+fi
+if [[ "${C2S_WEBHOOK_TOKEN:-}" =~ [^A-Za-z0-9._~-] ]]; then
+  echo "C2S_WEBHOOK_TOKEN has characters that a URL must quote; use c2s subscribe" >&2
+  exit 2
+fi
+
 BASE_URL="${C2S_BASE_URL:-https://api.contact2sale.com}"
-HOOK_URL="$WEBHOOK_URL"
-SHOWN="$WEBHOOK_URL"
+HOOK_URL="${WEBHOOK_URL%/}"
+SHOWN="$HOOK_URL"
 SECRET="${C2S_WEBHOOK_SECRET:-}"
 if [[ -n "${C2S_WEBHOOK_TOKEN:-}" ]]; then
-  HOOK_URL="${WEBHOOK_URL%/}/$C2S_WEBHOOK_TOKEN"
-  SHOWN="${WEBHOOK_URL%/}/*** (the token of C2S_WEBHOOK_TOKEN)"
+  SHOWN="${HOOK_URL%"/$C2S_WEBHOOK_TOKEN"}/*** (the token of C2S_WEBHOOK_TOKEN)"
+  HOOK_URL="${HOOK_URL%"/$C2S_WEBHOOK_TOKEN"}/$C2S_WEBHOOK_TOKEN"
   SECRET=""
 fi
 if [[ $# -eq 0 ]]; then
@@ -77,6 +86,9 @@ C2S will send $* ($METHOD $BASE_URL$SUBSCRIBE_PATH) to
 C2S keeps ONE endpoint per token and does not tell which it is now: whatever receives this company's webhooks at
 present (Make.com, say) is replaced and gets none from then on.
 TEXT
+if [[ "$HOOK_URL" != https:* ]]; then
+  echo "CAUTION: not https, the webhooks travel in clear."
+fi
 if [[ -z "$YES" ]]; then
   read -r -p "subscribe? [y/N] " ANSWER || ANSWER=""
   if [[ "$ANSWER" != [yYsS]* ]]; then
@@ -85,12 +97,17 @@ if [[ -z "$YES" ]]; then
   fi
 fi
 
+quoted() { # for JSON and for curl's configuration alike
+  local text="${1//\\/\\\\}"
+  printf '%s' "${text//\"/\\\"}"
+}
+
 # Tokens and bodies go in by standard input: arguments show in `ps`.
 call() {
   local body="${3:-}"
   {
     printf 'header = "Authorization: Bearer %s"\n' "$C2S_TOKEN"
-    if [[ -n "$body" ]]; then printf 'data = "%s"\n' "${body//\"/\\\"}"; fi
+    if [[ -n "$body" ]]; then printf 'data = "%s"\n' "$(quoted "$body")"; fi
   } | curl --silent --show-error --fail --output /dev/null --config - -X "$1" "$2" \
     -H "Content-Type: application/json"
 }
@@ -103,7 +120,7 @@ echo "the token is good"
 for action in "$@"; do
   # Both spellings of the fields are in use.
   BODY='{"hook_url":"'$HOOK_URL'","hook_action":"'$action'","url":"'$HOOK_URL'","action":"'$action'"'
-  if [[ -n "$SECRET" ]]; then BODY+=',"secret":"'$SECRET'"'; fi
+  if [[ -n "$SECRET" ]]; then BODY+=',"secret":"'$(quoted "$SECRET")'"'; fi
   call "$METHOD" "$BASE_URL$SUBSCRIBE_PATH" "$BODY}" || exit 1
   echo "subscribed: $action"
 done

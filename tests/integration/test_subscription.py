@@ -83,6 +83,24 @@ async def test_the_url_token_becomes_part_of_the_url_and_is_never_shown(world, w
 
 
 @both
+async def test_an_address_that_has_the_token_already_gets_it_once(world, way):
+    """Copied from the door's own words, say; without https it is said that webhooks travel in clear."""
+    url = f"{DOOR.replace('https', 'http')}/{TOKEN}"
+    done = await world.run(SUBSCRIBE[way], "--yes", C2S_WEBHOOK_TOKEN=TOKEN, WEBHOOK_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert (await world.subscription())["hook_url"] == url
+    assert "not https" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+
+
+@both
+async def test_a_secret_of_any_characters_arrives(world, way):
+    """Quotes and backslashes too."""
+    done = await world.run(SUBSCRIBE[way], "--yes", C2S_WEBHOOK_SECRET='a"b\\c')
+    assert done.returncode == 0, done.stderr
+
+
+@both
 async def test_a_bad_token_changes_nothing(world, way):
     """The token is checked before the first call that changes something."""
     await world.run(SUBSCRIBE[way], "--yes")
@@ -143,6 +161,24 @@ async def test_wrong_use_names_itself(world, words, env, named):
     """Exit code 2, before anything is asked of C2S."""
     done = await world.run([C2S], *words, "--yes", **env)
     assert (done.returncode, named in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"WEBHOOK_URL": ""}, "WEBHOOK_URL"),
+        ({"WEBHOOK_URL": "door.example.com"}, "WEBHOOK_URL"),
+        ({"WEBHOOK_URL": "https://door.example.com/?a"}, "WEBHOOK_URL"),
+        ({"C2S_TOKEN": ""}, "C2S_TOKEN"),
+        ({"C2S_WEBHOOK_SECRET": ""}, "C2S_WEBHOOK_TOKEN"),
+        ({"C2S_WEBHOOK_TOKEN": "a/b"}, "C2S_WEBHOOK_TOKEN"),
+    ],
+)
+async def test_wrong_use_of_the_script_names_itself(world, env, named):
+    """Exit code 2, before anything is asked of C2S."""
+    done = await world.run(SUBSCRIBE["script"], "--yes", **env)
+    assert (done.returncode, named in done.stderr) == (2, True), done.stderr
+    assert await world.subscription() is None
 
 
 async def test_signed_mode_and_no_redis(world):
