@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -59,7 +60,10 @@ def test_wrong_settings_end_everything(tmp_path: Path, redis_url: str, database_
 
 def by_service(pid: int) -> dict[str, psutil.Process]:
     """Its children by what their titles say."""
-    titles = {process: " ".join(process.cmdline()) for process in psutil.Process(pid).children()}
+    titles = {}
+    for process in psutil.Process(pid).children():
+        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # killed, and not yet seen to be
+            titles[process] = " ".join(process.cmdline())
     names = ("ingress", "processor", "projector")
     return {name: process for process, title in titles.items() for name in names if name in title}
 
@@ -87,8 +91,6 @@ def until_said(run: subprocess.Popen[str], words: str) -> None:
 
 def until_other(pid: int, old: int) -> None:
     deadline = time.monotonic() + HEALTHY_S
-    while (
-        by_service(pid).get("processor") in {None, psutil.Process} or by_service(pid)["processor"].pid == old
-    ):
+    while (found := by_service(pid).get("processor")) is None or found.pid == old:
         assert time.monotonic() < deadline
         time.sleep(0.1)

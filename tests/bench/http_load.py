@@ -43,7 +43,7 @@ class _Connection(asyncio.Protocol):
         self._next()
 
     def data_received(self, data: bytes) -> None:
-        # Every 200 here is one flat JSON object, so it ends with its only brace; the rest is looked at closer.
+        # A 200 here is one flat JSON object, so it ends with its only brace; the rest is looked at closer.
         if not self._got and data.startswith(_OK) and data.endswith(b"}"):
             self._load.took.append(time.perf_counter() - self._sent_at)
             self._next()
