@@ -32,15 +32,22 @@ log = structlog.get_logger()
 _EVERY_S = 3600.0
 _AGAIN_S = 300.0
 BATCH = 1_000
+_START = (datetime(1970, 1, 1, tzinfo=UTC), -1, "", "")
 _ALL = 10**12
 
+# Oldest first, by the index of what still has a payload, each batch from where the one before ended: whatever
+# must stay is looked at once a round, and what was dropped long ago not at all.
+_OLD = """
+SELECT recorded_at, partition, stream, entry_id, event_id FROM event_log
+WHERE payload IS NOT NULL AND recorded_at < $1 AND type <> 'webhook_duplicated'
+    AND recorded_at >= $3 AND (recorded_at, partition, stream, entry_id) > ($3, $4, $5, $6)
+ORDER BY recorded_at, partition, stream, entry_id LIMIT $2
+"""
 _ENDED = """
-SELECT DISTINCT l.event_id FROM event_log l JOIN webhook_events w ON w.id = l.event_id
-WHERE l.payload IS NOT NULL AND l.recorded_at < $1 AND l.type <> 'webhook_duplicated'
-    AND w.status IN ('success', 'failed')
-    AND NOT EXISTS (SELECT FROM event_log n WHERE n.event_id = l.event_id AND n.payload IS NOT NULL
+SELECT w.id FROM webhook_events w
+WHERE w.id = ANY($2::uuid[]) AND w.status IN ('success', 'failed')
+    AND NOT EXISTS (SELECT FROM event_log n WHERE n.event_id = w.id AND n.payload IS NOT NULL
         AND n.type <> 'webhook_duplicated' AND n.recorded_at >= $1)
-LIMIT $2
 """
 _DROP = """
 UPDATE event_log SET payload = NULL
@@ -50,7 +57,8 @@ _DROP_ROWS = "UPDATE webhook_events SET raw_payload = NULL WHERE id = ANY($1::uu
 _DROP_REPEATS = """
 WITH old AS (
     SELECT recorded_at, partition, stream, entry_id FROM event_log
-    WHERE payload IS NOT NULL AND recorded_at < $1 AND type = 'webhook_duplicated' LIMIT $2
+    WHERE payload IS NOT NULL AND recorded_at < $1 AND type = 'webhook_duplicated'
+    ORDER BY recorded_at LIMIT $2
 ), dropped AS (
     UPDATE event_log l SET payload = NULL FROM old
     WHERE (l.recorded_at, l.partition, l.stream, l.entry_id)
@@ -114,18 +122,23 @@ async def drop_old(settings: Settings, now_s: float) -> Dropped:
 async def drop_recorded(conn: asyncpg.Connection, cutoff: datetime) -> Dropped:
     """Drop from archive and tables, batch by batch, what is older than ``cutoff``."""
     events = repeats = 0
+    place = _START
     while True:
         async with conn.transaction():
             if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
                 return Dropped(events, repeats)  # a rebuild runs; the next round makes up for it
-            ids = [row["event_id"] for row in await conn.fetch(_ENDED, cutoff, BATCH)]
+            old = await conn.fetch(_OLD, cutoff, BATCH, *place)
+            ended = await conn.fetch(_ENDED, cutoff, list({row["event_id"] for row in old}))
+            ids = [row["id"] for row in ended]
             await conn.execute(_DROP, ids)
             await conn.execute(_DROP_ROWS, ids)
             some = int((await conn.execute(_DROP_REPEATS, cutoff, BATCH)).rpartition(" ")[2])
             await conn.execute(_DROP_SPOOLED, cutoff)
         events, repeats = events + len(ids), repeats + some
-        if not ids and not some:
+        if not old and not some:
             return Dropped(events, repeats)
+        if old:
+            place = tuple(old[-1])[:4]
 
 
 async def _drop_streamed(

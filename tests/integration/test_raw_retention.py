@@ -7,6 +7,7 @@ import pytest
 from support_engine import KEYS, World, projecting
 
 from ops.seal import codec_of
+from projections import raw_retention
 from projections.models import models
 from projections.raw_retention import drop_old, drop_recorded
 from projections.rebuild.run import LOCK, Rebuild
@@ -72,6 +73,22 @@ async def test_unfinished_work_keeps_its_payload(world, db):
         async with world.engine():
             [done] = await world.ends(1)
         assert done.result == "sent"
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+async def test_what_must_stay_holds_up_nothing_behind_it(world, db, monkeypatch, batch):
+    """However small the batches: the payloads of all that ended go, between and behind those that stay."""
+    monkeypatch.setattr(raw_retention, "BATCH", batch)
+    async with projecting(world) as catch_up:
+        for number in range(9):
+            await world.accept(f"raw-{number}")
+        await catch_up()
+    await db.execute(
+        "UPDATE webhook_events SET status = 'success' WHERE lead_id IN ('raw-2', 'raw-3', 'raw-6', 'raw-8')"
+    )
+    assert (await drop_recorded(db, datetime.now(UTC) + timedelta(hours=1))).events == 4
+    left = await db.fetch("SELECT lead_id FROM event_log WHERE payload IS NOT NULL ORDER BY lead_id")
+    assert [row["lead_id"] for row in left] == [f"raw-{n}" for n in (0, 1, 4, 5, 7)]
 
 
 async def test_nothing_is_dropped_while_a_rebuild_runs(world, db):
