@@ -104,12 +104,12 @@ class Executor:
                 if isinstance(error, ResponseError) and not is_group_gone(error):
                     raise
                 if pause_s is None:
-                    _bound(work).warning("finish.unavailable", error=str(error))
+                    log.warning("finish.unavailable", **work.names(), error=str(error))
                     return None
                 await asyncio.sleep(pause_s)
                 continue
             if not done.held:
-                _bound(work).warning("lease.lost", step="finish")
+                log.warning("lease.lost", **work.names(), step="finish")
                 self.meters.lost()
                 return None
             seconds = work.now_s() - work.event.received_at.timestamp()

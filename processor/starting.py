@@ -51,8 +51,7 @@ def begun(
         # It is the attempt before this one that never ended.
         event = work.event
         log.warning("lease.expired", event_id=event.event_id, lead_id=event.lead_id, attempt=work.attempt - 1)
-    names = work.names()
     if traces.on():
-        traces.record("claim", work.event.traceparent, clock() - before, **names)
-    log.info("lead.started", **names, fence=work.lease.fence)
+        traces.record("claim", work.event.traceparent, clock() - before, **work.names())
+    log.info("lead.started", **work.names(), fence=work.lease.fence)
     return work
