@@ -66,6 +66,22 @@ async def test_the_overview_says_who_works_and_how_far_the_record_is(
     assert "no lead gets a message" not in page.words
 
 
+async def test_the_overview_without_redis_says_what_it_cannot_know(database_url: str) -> None:
+    """The record is shown all the same; what only Redis knows is a question mark, never a zero."""
+    await migrate(database_url)
+    async with (
+        open_door(operated_settings("redis://127.0.0.1:1/0", database_url)) as lonely,
+        browsing(lonely) as visitor,
+    ):
+        await visitor.log_in()
+        page = await visitor.get("/console")
+        assert page.status == 200
+        assert "Redis does not answer at present." in page.words
+        assert '<dd id="processors">?</dd>' in page.text
+        assert '<dd id="lag">?</dd>' in page.text
+        assert '<dd id="received">' in page.text
+
+
 async def test_the_overview_shows_when_breakers_were_open(browser: Browser, database_url: str) -> None:
     """Each alert on a breaker is a mark on the strip of its API; one before the span is none."""
     conn = await asyncpg.connect(database_url)

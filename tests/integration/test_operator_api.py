@@ -1,6 +1,7 @@
 """The operator API over a real door, record and dead letters."""
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 from support_ingress import Door, entries, open_door
@@ -67,7 +68,10 @@ async def test_events_in_pages(door: Door, redis_url: str, database_url: str) ->
     assert rest["next"] is None
     done = (await door.ask("GET", "/api/v1/events?status=success", headers=BEARER)).json
     assert [row["lead_id"] for row in done["events"]] == ["L0"]
-    for wrong in ("status=x", "limit=0", "after=1", "since=yesterday", "lead=%20"):
+    middle = first["events"][2]["received_at"]
+    early = (await door.ask("GET", f"/api/v1/events?until={quote(middle)}", headers=BEARER)).json
+    assert [row["event_id"] for row in early["events"]] == ids[1::-1]
+    for wrong in ("status=x", "limit=0", "after=1", "since=yesterday", "until=soon", "lead=%20"):
         answer = await door.ask("GET", f"/api/v1/events?{wrong}", headers=BEARER)
         assert (answer.status, answer.code) == (422, "query_invalid")
 

@@ -118,6 +118,7 @@ def test_services_do_not_load_the_cli() -> None:
         (["send", "no spaces allowed"], "LEAD_ID"),
         (["send", "L-1"], "C2S_WEBHOOK_SECRET"),
         (["events", "list", "--since", "yesterday"], "--since"),
+        (["events", "list", "--until", "soon"], "--until: 'soon' is neither an age"),
         (["events", "list"], "REDIS_URL, DATABASE_URL: not set, and no `c2s up` is running"),
         (["stats"], "REDIS_URL, DATABASE_URL"),
         (["doctor"], "REDIS_URL, DATABASE_URL"),
