@@ -56,6 +56,8 @@ class Acts(Entrance):
         selection = _selection(visit)
         cost = await self.operating.cost(selection)
         given = {name: visit.field(name) for name in _FILTERS if visit.field(name)}
+        if selection.which.since is not None:  # an age would have moved on by the time it is confirmed
+            given["since"] = selection.which.since.isoformat()
         act = "discard" if visit.field("act") == "discard" else "replay"
         return self.show(
             visit, "preview", cost=cost, act=act, given=given, events=sorted(selection.events),

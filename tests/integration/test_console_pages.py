@@ -175,6 +175,10 @@ async def test_dead_letters_are_previewed_and_replayed(
     preview = await browser.post("/console/dead/preview", {"act": "replay", "code": "c2s_error", "all": "1"})
     assert "Replay 3 event(s)?" in preview.words
     assert "Takes 3 to 6 C2S calls" in preview.words
+    aged = await browser.post("/console/dead/preview", {"act": "replay", "since": "2h", "all": "1"})
+    assert re.search(
+        r'name="since" value="20\d\d-[^"]+\+00:00"', aged.text
+    )  # fixed, whenever it is confirmed
     one = {"event": ids[0], "act": "replay"}
     assert (await browser.post("/console/dead/act", one)).status == 422
     done = await browser.post("/console/dead/act", one | {"reason": "C2S is back"})
