@@ -85,7 +85,6 @@ class Engine:
         self._works: dict[asyncio.Task[None], Work] = {}
         self._claims: set[asyncio.Task[None]] = set()
         self._slots = Slots(settings)
-        self._parked = False
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
         self._cursor = "0-0"
@@ -153,7 +152,7 @@ class Engine:
             return
         ticked = await self._store.tick(self._slots.free, self._cursor, low_slots=self._slots.low_free)
         self._cursor = ticked.cursor
-        self._parked = ticked.parked > 0
+        self._slots.park(ticked.parked > 0)
         wait_s = _IDLE_TICK_S if ticked.wait_s is None else max(ticked.wait_s, _SAFETY_S)
         self._tick_at = self._clock() + wait_s
         if ticked.lost:
@@ -192,8 +191,9 @@ class Engine:
                 elif entered.state == "later":
                     self._look_again_in(entered.due_s)
                 elif entered.state == "parked":
-                    self._parked = True
-        self._look_again_in(self._settings.reclaim_idle_secs)
+                    self._slots.park(True)
+        parked = self._slots.parked and self._slots.low_free
+        self._look_again_in(0 if parked else self._settings.reclaim_idle_secs)
 
     async def _lose(self, entry_ids: Sequence[str]) -> None:
         """Pending entries without a body: reported, then struck off, for they can never be worked on."""
@@ -214,10 +214,12 @@ class Engine:
             log.error("work.broken", kind=type(error).__name__, error=str(error))
 
     async def _work(self, work: Work) -> None:
-        with self._slots.working(work):
-            await self._run(work)
-        if self._parked and work.takes_low_slot:
-            self._look_again_in(0)
+        try:
+            with self._slots.working(work):
+                await self._run(work)
+        finally:
+            if self._slots.parked and work.takes_low_slot:
+                self._look_again_in(0)
 
     async def _run(self, work: Work) -> None:
         item = await self._executor.attempt(work)

@@ -2,7 +2,8 @@
 
 An instance takes no more leads than it could serve alone within a minute of C2S's budget. Leads of lower
 priority than new ones hold at most a quarter of the slots, so that the reader always gets to see a new lead,
-however many replays are before it in the stream (docs/budget.md).
+however many replays are before it in the stream. While such leads are parked the reader leaves them their
+share: they go on, however many new leads are in the stream (docs/budget.md).
 """
 
 import asyncio
@@ -28,6 +29,7 @@ class Slots:
         most: leads in work at once.
         low_most: of these, of low priority.
         freed: set whenever a slot may have become free.
+        parked: whether leads of low priority are known to wait for a slot; see `park`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,6 +38,7 @@ class Slots:
         self.most = min(settings.processor_concurrency, soon)
         self.low_most = max(1, self.most // _LOW_SHARE)
         self.freed = asyncio.Event()
+        self.parked = False
         self._claimed = 0
         self._in_work = 0
         self._ending = 0
@@ -53,12 +56,23 @@ class Slots:
         return max(0, self.low_most - self._low - self._low_asked)
 
     @property
+    def to_read(self) -> int:
+        """Slots for what the stream holds: the parked leads' share is not for it."""
+        kept = self.low_free if self.parked and self.most > 1 else 0
+        return max(0, self.free - kept)
+
+    def park(self, parked: bool) -> None:
+        """Leads of low priority wait for a slot, or none does any more."""
+        self.parked = parked
+        self.freed.set()
+
+    @property
     def idle(self) -> bool:
         """Whether no lead is in work but those whose end is being recorded, and may be over by now."""
         return self._in_work == self._ending
 
     async def some(self) -> int:
-        """Wait for a free slot; how many there are.
+        """Wait for a free slot for what the stream holds; how many there are.
 
         Where leads are in work, a moment is waited for a quarter of the slots to be free: so that a busy
         instance does not spend a read and a script on each lead.
@@ -66,11 +80,11 @@ class Slots:
         if self._in_work:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_GATHER_S):
-                    while self.free < self.most // _BATCH_SHARE:
+                    while self.to_read < self.most // _BATCH_SHARE:
                         await self._one_more()
-        while not self.free:
+        while not self.to_read:
             await self._one_more()
-        return self.free
+        return self.to_read
 
     async def _one_more(self) -> None:
         self.freed.clear()

@@ -30,6 +30,8 @@ local some_parked = redis.call('EXISTS', parked) == 1
 local group, instance, lease_ms, steps_s, wake = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local tell, low_slots, settle_ms = ARGV[6] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
 local HEAD, KEY_WIDTH, WIDTH, UPDATE, LOOKED_AT = 8, 4, 7, 'on_update_lead', 20
+-- A step of priority is worth so much of waiting: among the parked, nobody waits for ever either.
+local STEP_MS = 600000
 
 -- The oldest entry of a queue that is not over; `mine` is known not to be. Entries acked or deleted behind our
 -- back are swept out.
@@ -94,7 +96,7 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
   if tonumber(priority) > 0 and newer == '' then
     if low_slots <= 0 then
       local first = redis.call('ZCARD', parked) == 0
-      local place = tonumber(priority) * 1e13 + tonumber(string.match(entry_id, '^%d+'))
+      local place = tonumber(priority) * STEP_MS + tonumber(string.match(entry_id, '^%d+'))
       redis.call('ZADD', parked, string.format('%.0f', place), entry_id)
       some_parked = true
       if first then redis.call('PUBLISH', wake, instance) end

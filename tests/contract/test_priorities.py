@@ -125,6 +125,21 @@ async def test_parked_entries_come_back_by_priority_then_arrival(client):
     assert states(await enter(client, list(entries.values()), instance="p2")) == ["run"] * 4
 
 
+async def test_among_the_parked_nobody_waits_for_ever(client):
+    """However many updates come, a reconciled lead goes before those that came half an hour later."""
+    await accept(client, "C", source="reconcile")
+    await accept(client, "U", UPDATE)
+    entries = await read(client)
+    await enter(client, entries, low=0)
+    reconciled, update = entries
+    assert [i for i, _ in (await tick(client, low=1)).entries] == [update.entry_id]
+    # As if the update had come half an hour and a moment later.
+    late_ms = 30 * 60_000 + 1_000
+    await enter(client, [update], low=0)
+    await client.zincrby(KEYS.parked, late_ms, update.entry_id)
+    assert [i for i, _ in (await tick(client, low=1)).entries] == [reconciled.entry_id]
+
+
 async def test_parked_entries_wait_where_there_is_no_slot(client):
     """A tick without slots for them leaves them alone, however long they have been idle."""
     await accept(client, "R1", source="replay")

@@ -67,6 +67,19 @@ async def test_a_lead_that_waits_for_its_turn_keeps_its_lease(world):
     assert (end.at - started[0].at).total_seconds() > 6
 
 
+async def test_replays_go_on_while_new_leads_queue(world):
+    """Six replays before eighty new leads: those that were parked get their share of slots and turns."""
+    for n in range(6):
+        await append(world, f"replayed-{n}", source="replay", phone=f"1198765{n}000")
+    for n in range(80):
+        await append(world, f"new-{n}", phone=f"1198766{n:02}11")
+    async with world.engine(c2s_rate_limit="10/second", processor_concurrency=4):
+        ends = await world.ends(86)
+    places = [place for place, end in enumerate(ends) if end.lead_id.startswith("replayed")]
+    # Each of its two turns may wait for nine of new leads: two replays are over before the last of those.
+    assert places[1] < 80, places
+
+
 async def test_while_an_api_is_down_no_attempt_is_spent(world):
     """Few calls reach the dead API, and all leads end well at their first attempts once it is back."""
     await world.fault(target="work.cpf", kind="error", status=500)
