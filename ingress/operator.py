@@ -56,7 +56,7 @@ class OperatorApi:
             stories = await read_stories(self._settings, event_id)
         if not stories.stories:
             raise unknown_event()
-        told = as_json(stories, self._operating.codec, payload=False)
+        told = as_json(stories, self._operating.codec, message=True, payload=False)
         return _json({**told["events"][0], "notes": told["notes"]})
 
     async def payload(self, request: web.Request) -> web.Response:

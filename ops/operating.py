@@ -17,7 +17,7 @@ from ops.dead import DeadLetter, DeadLetters, Filter
 from ops.postgres import translated
 from ops.redis import Client
 from ops.settings import Settings, rate_interval_s
-from ops.telling import opened
+from ops.telling import HIDDEN, opened
 from schema.codec import PayloadCodec
 from schema.errors import CodecError
 from schema.identity import CLOSE
@@ -149,12 +149,7 @@ class Operating:
             StorageUnavailable: Postgres is away.
         """
         stored = await self._stored(event_id)
-        if stored is None:
-            return None
-        try:
-            return mask(orjson.loads(self.codec.open(event_id, "payload", stored)))
-        except (CodecError, orjson.JSONDecodeError):
-            return HIDDEN
+        return None if stored is None else masked(self.codec, event_id, stored)
 
     async def _stored(self, event_id: str) -> str | None:
         with translated("reading a payload"):
@@ -186,9 +181,16 @@ class Operating:
         return lead_of(event.lead_id, body).customer
 
 
-HIDDEN = "•••••"
 _SHOWN = frozenset({"id", "lead_id", "action", "hook_action", "type", "status", "updated_at", "created_at"})
 _SHOWN |= {"timestamp", "internal_id"}
+
+
+def masked(codec: PayloadCodec, event_id: str, stored: str) -> Any:
+    """A stored body with its values hidden."""
+    try:
+        return mask(orjson.loads(codec.open(event_id, "payload", stored)))
+    except (CodecError, orjson.JSONDecodeError):
+        return HIDDEN
 
 
 def mask(value: Any, name: str = "") -> Any:

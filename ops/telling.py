@@ -9,9 +9,11 @@ from schema.errors import CodecError
 from schema.events import LeadProcessed, WebhookAccepted, encode
 from schema.times import to_text
 
+HIDDEN = "•••••"
 
-def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str, Any]:
-    """The same for machines; payloads (personal data) only if asked for."""
+
+def as_json(stories: Stories, codec: PayloadCodec, *, message: bool, payload: bool) -> dict[str, Any]:
+    """The same for machines; messages and payloads (personal data) only if asked for."""
     return {
         "events": [
             {
@@ -19,7 +21,7 @@ def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str
                 "row": story.row,
                 "facts": [_fact(fact, codec if payload else None) for fact in story.facts],
                 "steps": list(story.steps),
-                "message": message_of(story, codec) or None,
+                "message": (message_of(story, codec) if message else hidden_message(story)) or None,
             }
             for story in stories.stories
         ],
@@ -29,9 +31,19 @@ def as_json(stories: Stories, codec: PayloadCodec, *, payload: bool) -> dict[str
 
 def message_of(story: Story, codec: PayloadCodec) -> str:
     """The last message sent or prepared; empty if there was none."""
+    stored = _stored_message(story)
+    return opened(codec, story.event_id, "message", stored) if stored else ""
+
+
+def hidden_message(story: Story) -> str:
+    """What stands for the message where it is not revealed; empty if there was none."""
+    return HIDDEN if _stored_message(story) else ""
+
+
+def _stored_message(story: Story) -> str:
     for fact in reversed(story.facts):
         if isinstance(fact.event, LeadProcessed) and fact.event.message:
-            return opened(codec, story.event_id, "message", fact.event.message)
+            return fact.event.message
     return ""
 
 

@@ -11,8 +11,10 @@ from rich.progress import track
 
 from ops.ages import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
+from ops.cli.revealing import Reason, Reveal, note_reveal
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dead import DeadLetter, DeadLetters, Filter
+from ops.operating import masked
 from ops.redis import command_client
 from ops.seal import codec_of
 from ops.settings import Settings
@@ -49,16 +51,26 @@ def list_command(
     raise typer.Exit(PROBLEM if letters else 0)
 
 
-@dead.command("show", epilog="Example: [bold]c2s dead show 8fe3a3a2-… [/]")
-def show_command(event_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Show one dead letter with its original webhook, as JSON."""
+@dead.command(
+    "show", epilog="Examples: [bold]c2s dead show 8fe3a3a2-…[/], [bold]… --reveal --reason 'wrong phone?'[/]"
+)
+def show_command(
+    event_id: str, reveal: Reveal = False, reason: Reason = "", data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
+    """Show one dead letter with its original webhook, as JSON; values hidden unless they are revealed."""
     settings = settings_of(data_dir)
     letters = _run(settings, lambda d: _all(d, Filter(event_id=event_id)))
     if not letters:
         say_error(f"no dead letter for event {event_id}; see `c2s events show {event_id}`")
         raise typer.Exit(PROBLEM)
+    if reveal:
+        note_reveal(settings, [event_id], reason)
     codec = codec_of(settings)
-    print_json([{**_row(x), "payload": opened(codec, event_id, "payload", x.event.payload)} for x in letters])
+
+    def payload(stored: str) -> object:
+        return opened(codec, event_id, "payload", stored) if reveal else masked(codec, event_id, stored)
+
+    print_json([{**_row(x), "payload": payload(x.event.payload)} for x in letters])
 
 
 @dead.command("replay", epilog="Examples: [bold]c2s dead replay 8fe3a3a2-…[/], [bold]… --since 2h --yes[/]")

@@ -19,6 +19,7 @@ from ops.cli.output import (
     printable,
     say_error,
 )
+from ops.cli.revealing import Reason, Reveal, note_reveal
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.cli.watching import run_until_asked
 from ops.settings import Settings
@@ -69,21 +70,22 @@ def list_command(  # noqa: PLR0917 -- typer passes by name
 
 @events.command(
     "show",
-    epilog="Examples: [bold]c2s events show L-1[/], [bold]c2s events show 2b1e…-… --json --payload[/]",
+    epilog="Examples: [bold]c2s events show L-1[/], "
+    "[bold]c2s events show 2b1e…-… --reveal --reason 'the broker asked' --json[/]",
 )
 def show_command(
     name: Annotated[str, typer.Argument(metavar="EVENT_ID|LEAD_ID", help="One event, or all of a lead.")],
-    payload: Annotated[
-        bool, typer.Option("--payload", help="With --json: raw bodies too (personal data).")
-    ] = False,
+    reveal: Reveal = False,
+    reason: Reason = "",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the whole story in order: receipt, attempts, errors, time per step, the message.
+    """Tell the whole story in order: receipt, attempts, errors, time per step.
 
+    With --reveal the message too, with --json the raw bodies; it is noted who looked, or nothing is shown.
     What the projector has not recorded yet is read from the streams.
     """
-    from ops.cli import story  # noqa: PLC0415 -- brings asyncpg along
+    from ops.cli import story as screen  # noqa: PLC0415 -- brings asyncpg along
     from ops.inspect import read_stories  # noqa: PLC0415
     from ops.seal import codec_of  # noqa: PLC0415
     from ops.telling import as_json as told  # noqa: PLC0415
@@ -91,10 +93,12 @@ def show_command(
     settings = settings_of(data_dir)
     codec = codec_of(settings)
     stories = asyncio.run(read_stories(settings, name))
+    if reveal:
+        note_reveal(settings, [story.event_id for story in stories.stories], reason)
     if as_json:
-        print_json(told(stories, codec, payload=payload))
+        print_json(told(stories, codec, message=reveal, payload=reveal))
     else:
-        story.show(stories, codec, console())
+        screen.show(stories, codec, console(), reveal=reveal)
     if not stories.stories:
         say_error(f"no event and no lead {printable(name)} is known here")
         raise typer.Exit(PROBLEM)

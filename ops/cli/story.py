@@ -6,14 +6,14 @@ from rich.text import Text
 
 from ops.cli.output import STYLES, cell, printable, shown
 from ops.inspect import Stories, Story
-from ops.telling import message_of, was_sent
+from ops.telling import hidden_message, message_of, was_sent
 from ops.words import details_of, status_of, words_of
 from schema.codec import PayloadCodec
 from schema.events import WebhookAccepted
 
 
-def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
-    """Each event: what it is, what happened when, and the message."""
+def show(stories: Stories, codec: PayloadCodec, out: Console, *, reveal: bool) -> None:
+    """Each event: what it is, what happened when, and the message (personal data) if it is revealed."""
     for number, story in enumerate(stories.stories):
         if number:
             out.print()
@@ -21,10 +21,10 @@ def show(stories: Stories, codec: PayloadCodec, out: Console) -> None:
         out.print(_timeline(story))
         if story.steps:
             out.print(Text(f"finished steps so far: {', '.join(story.steps)}"))
-        message = message_of(story, codec)
+        message = message_of(story, codec) if reveal else hidden_message(story)
         if message:
             title = "message on the lead:" if was_sent(story) else "message prepared, not sent (DRY_RUN):"
-            out.print(Text(f"\n{title}", "bold"))
+            out.print(Text(f"\n{title}" + ("" if reveal else " (--reveal shows it)"), "bold"))
             out.print(
                 Text("\n".join(f"  {line}" for line in printable(message).splitlines())), soft_wrap=True
             )

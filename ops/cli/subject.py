@@ -1,8 +1,6 @@
 """`c2s subject`: what is held on one person, for whoever asks by law (LGPD art. 18); docs/privacy.md."""
 
 import asyncio
-import getpass
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -10,9 +8,10 @@ from typing import Annotated, TypeVar
 import asyncpg
 import typer
 
-from ops.audit import Action, Actor, Audit
+from ops.audit import Action, Audit
 from ops.cli.engine import become_module
 from ops.cli.output import PROBLEM, print_json, print_table, say_error, text_of
+from ops.cli.revealing import operator
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dossier import dossier, page
 from ops.postgres import create_pool, translated
@@ -106,7 +105,7 @@ def erase_command(  # noqa: PLR0917
     found = _run(settings, lambda pool: _found(pool, settings, wanted, leads, "subject_erased", reason))
     # From here on by ids and hashes: no other process sees a phone among its arguments.
     words = [("--subject", str(s)) for s in found.subjects] + [("--lead", x) for x in found.leads]
-    words += [("--hash", h) for h in found.hashes] + [("--actor", _actor().name), ("--reason", reason)]
+    words += [("--hash", h) for h in found.hashes] + [("--actor", operator().name), ("--reason", reason)]
     become_module("projections.subjects", ["erase", *(w for pair in words for w in pair)], data_dir)
 
 
@@ -179,13 +178,9 @@ async def _found(  # noqa: PLR0917 -- what a command has at hand
     finally:
         await client.aclose()
     audit = Audit(pool)
-    noted = await audit.note(_actor(), action, " ".join(map(str, found.subjects)), reason)
+    noted = await audit.note(operator(), action, " ".join(map(str, found.subjects)), reason)
     await audit.done(noted, len(found.leads))
     return found
-
-
-def _actor() -> Actor:
-    return Actor(f"{getpass.getuser()}@{socket.gethostname()}", "cli")
 
 
 def _run(settings: Settings, act: Callable[[asyncpg.Pool], Awaitable[R]]) -> R:

@@ -1,9 +1,11 @@
 """The CLI on real servers: lists, stories, statistics, migrations and the doctor."""
 
 import asyncio
+import getpass
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -143,7 +145,7 @@ async def test_list_filters_the_record(system: System) -> None:
 
 
 async def test_a_story_is_told_in_order_recorded_or_not(system: System) -> None:
-    """Receipt, failed attempt, retry, end, with error, steps and message; the unrecorded part is marked."""
+    """Receipt, failed attempt, retry, end, with error and steps; the unrecorded part is marked."""
     event_id = await system.accept("L-1")
     await system.attempt(fails=True)
     await system.project()
@@ -162,8 +164,7 @@ async def test_a_story_is_told_in_order_recorded_or_not(system: System) -> None:
         "lead processed *",
         "steps: people 120 ms, send 40 ms; calls: 2 x diretrix, 1 x c2s",
         "in Redis only",
-        "mesma pessoa",
-        marker(event_id),
+        "message on the lead: (--reveal shows it)",
     )
     places = [told.stdout.index(words) for words in in_order]
     assert places == sorted(places)
@@ -171,13 +172,34 @@ async def test_a_story_is_told_in_order_recorded_or_not(system: System) -> None:
     (event,) = story["events"]  # type: ignore[index]
     assert [fact["recorded"] for fact in event["facts"]] == [True, True, True, False, False]
     assert not any("payload" in fact for fact in event["facts"])
+    assert "mesma pessoa" not in told.stdout + json.dumps(story)
 
 
-async def test_payloads_are_shown_only_if_asked_for(system: System) -> None:
-    """Raw bodies are personal data."""
-    await system.accept("L-1")
-    story = await system.json("events", "show", "L-1", "--payload")
-    assert story["events"][0]["facts"][0]["payload"] == '{"lead_id": "L-1"}'  # type: ignore[index]
+async def test_messages_and_bodies_are_shown_only_once_it_is_noted_who_looks(system: System) -> None:
+    """They are personal data: hidden unless revealed, and never revealed where it can not be noted."""
+    event_id = await system.accept("L-1")
+    await system.attempt()
+    told = (await system.c2s("events", "show", "L-1", "--reveal", "--reason", "r1")).stdout
+    assert "mesma pessoa" in told
+    assert marker(event_id) in told
+    story = await system.json("events", "show", "L-1", "--reveal")
+    (event,) = story["events"]  # type: ignore[index]
+    assert event["facts"][0]["payload"] == '{"lead_id": "L-1"}'
+    assert "mesma pessoa" in event["message"]
+    nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}
+    refused = await system.c2s("events", "show", "L-1", "--reveal", **nowhere)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("error: Postgres is not available while noting an operator's action")
+    connection = await asyncpg.connect(system.database_url)
+    notes = await connection.fetch(
+        "SELECT actor, via, action, target, reason, affected FROM operator_actions"
+    )
+    await connection.close()
+    me = f"{getpass.getuser()}@{socket.gethostname()}"
+    assert [tuple(note) for note in notes] == [
+        (me, "cli", "payload_revealed", event_id, "r1", 1),
+        (me, "cli", "payload_revealed", event_id, "", 1),
+    ]
 
 
 async def test_a_story_survives_the_loss_of_either_store(system: System) -> None:

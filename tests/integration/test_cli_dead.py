@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from ops.migrate import migrate
 from ops.redis import Client, command_client, run
+from ops.telling import HIDDEN
 from schema import calls
 from schema.calls import Appending, Entry, Finishing
 from schema.events import LeadDeadLettered, WebhookAccepted, decode, text_fields
@@ -30,11 +33,12 @@ class Office:
     redis_url: str
     client: Client
 
-    async def dead(self, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    async def dead(self, *arguments: str, answer: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return await asyncio.to_thread(
-            subprocess.run, [C2S, "dead", *arguments], env=kept | {"REDIS_URL": self.redis_url, "TZ": "UTC"},
-            input=answer, capture_output=True, text=True, timeout=60, check=False,
+            subprocess.run, [C2S, "dead", *arguments], input=answer,
+            env=kept | {"REDIS_URL": self.redis_url, "TZ": "UTC"} | more,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     async def listed(self, *arguments: str) -> list[dict]:
@@ -48,7 +52,7 @@ class Office:
         key = dedup_key(lead_id, CREATE, "v1")
         event = WebhookAccepted(
             event_id=event_id_of(key), lead_id=lead_id, action=CREATE, version="v1", source="webhook",
-            received_at=datetime.now(UTC), payload=json.dumps({"lead_id": lead_id}),
+            received_at=datetime.now(UTC), payload=json.dumps({"lead_id": lead_id, "name": "A"}),
         )  # fmt: skip
         await run(self.client, calls.append(KEYS, [Appending(event, key)], dedup_ttl_s=60, instance="door"))
         entry = await self.next_entry()
@@ -90,7 +94,7 @@ async def test_nothing_given_up_is_no_problem(office):
 
 
 async def test_letters_are_listed_by_filter_and_shown_whole(office):
-    """By lead, code and age; the list has no payload, `show` has; exit code 1 says that there are some."""
+    """By lead, code and age; the list has no payload, `show` a masked one; exit code 1: there are some."""
     gone = await office.give_up("L-1", "lead_gone")
     await office.give_up("L-2", "c2s_timeout")
     assert [letter["lead_id"] for letter in await office.listed()] == ["L-1", "L-2"]
@@ -100,8 +104,24 @@ async def test_letters_are_listed_by_filter_and_shown_whole(office):
     assert await office.listed("--since", "2999-01-01") == []
     assert "payload" not in (await office.listed())[0]
     shown = json.loads((await office.dead("show", gone)).stdout)
-    assert (shown[0]["payload"], shown[0]["attempts"]) == ('{"lead_id": "L-1"}', 1)
+    assert (shown[0]["payload"], shown[0]["attempts"]) == ({"lead_id": "L-1", "name": HIDDEN}, 1)
     assert (await office.dead("list", "--lead", "no lead")).returncode == 2
+
+
+async def test_a_letters_webhook_is_revealed_once_it_is_noted_who_looks(office, database_url):
+    """By `--reveal`, with the reason; where it can not be noted, nothing is shown."""
+    gone = await office.give_up("L-1", "lead_gone")
+    await migrate(database_url)
+    words = ("show", gone, "--reveal", "--reason", "r1")
+    shown = json.loads((await office.dead(*words, DATABASE_URL=database_url)).stdout)
+    assert shown[0]["payload"] == '{"lead_id": "L-1", "name": "A"}'
+    refused = await office.dead(*words, DATABASE_URL="postgresql://postgres@127.0.0.1:1/none")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Postgres is not available while noting an operator's action" in refused.stderr
+    conn = await asyncpg.connect(database_url)
+    notes = await conn.fetch("SELECT via, action, target, reason, affected FROM operator_actions")
+    await conn.close()
+    assert [tuple(note) for note in notes] == [("cli", "payload_revealed", gone, "r1", 1)]
 
 
 async def test_a_replay_is_asked_for_and_starts_a_new_series_under_the_same_id(office):

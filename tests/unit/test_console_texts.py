@@ -19,9 +19,10 @@ from ingress.console.texts import TEXTS
 from ingress.console.texts_advice import ADVICE
 from ops.alerts.rules import RULES
 from ops.inspect import Story
-from ops.operating import HIDDEN, mask
+from ops.operating import mask
 from ops.person_search import same_contact
 from ops.settings import Settings
+from ops.telling import HIDDEN
 from ops.unprojected import Fact
 from schema.events import (
     AttemptFailed,
