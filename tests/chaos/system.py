@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -46,12 +46,13 @@ main()
 
 @dataclass
 class System:
-    """A running `c2s up` and its servers."""
+    """A running `c2s up` and its servers; ``printed`` is what it wrote to its standard output."""
 
     process: asyncio.subprocess.Process
     ready_file: Path
     http: aiohttp.ClientSession
     servers: dict[str, Server]
+    printed: list[bytes] = field(default_factory=list)
 
     @property
     def ready(self) -> dict:
@@ -100,12 +101,12 @@ async def running(data_dir: Path, processors: int = 3, **env: str) -> AsyncItera
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
-        told = asyncio.Event()
-        listening = asyncio.create_task(_listen(process, told))
+        told, printed = asyncio.Event(), list[bytes]()
+        listening = asyncio.create_task(_listen(process, told, printed))
         try:
             await _ready(process, told)
             async with aiohttp.ClientSession() as http:
-                yield System(process, ready_file, http, servers)
+                yield System(process, ready_file, http, servers, printed)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
@@ -114,9 +115,10 @@ async def running(data_dir: Path, processors: int = 3, **env: str) -> AsyncItera
             await listening
 
 
-async def _listen(process: asyncio.subprocess.Process, told: asyncio.Event) -> None:
+async def _listen(process: asyncio.subprocess.Process, told: asyncio.Event, printed: list[bytes]) -> None:
     """Read what it prints to the end: a pipe that nobody reads would hold it up."""
     async for line in process.stdout:
+        printed.append(line)
         if b"Ready." in line:
             told.set()
 

@@ -1,0 +1,194 @@
+"""Canaries through a whole running system: marked persons, every fault, then all that is stored or said."""
+
+import asyncio
+import base64
+import os
+import secrets
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+from acceptance.canaries import (
+    OF_ONE_LEAD,
+    Canaries,
+    body,
+    files_of,
+    lead_ids,
+    marks,
+    metrics_of,
+    ports_in_a_row,
+    shown,
+    spellings,
+)
+from support_ingress import PREVIOUS
+from support_otlp import collector
+from support_subjects import postgres_texts, redis_texts
+from support_waiting import until, until_so
+
+from chaos import facts
+from chaos.system import System, running
+from ops.redis import Client, command_client
+from ops.sandbox.webhooks import webhook_body
+from schema.keys import GROUP, Keys
+
+KEYS = Keys(0)
+KEY = base64.b64encode(os.urandom(32)).decode()
+C2S = Path(sys.executable).with_name("c2s")
+FAULTS = (
+    *({"target": "work.cpf", "kind": kind} for kind in ("html", "list", "nulls", "strings", "huge", "reset")),
+    *({"target": "diretrix.phone", "kind": kind} for kind in ("html", "timeout", "nulls", "list", "reset")),
+    *({"target": "diretrix.email", "kind": kind} for kind in ("error", "lost_reply", "strings", "429")),
+    *({"target": "c2s.create_message", "kind": kind} for kind in ("error", "timeout", "reset")),
+    *({"target": "c2s.create_message", "kind": kind} for kind in ("lost_reply", "429")),
+    {"target": "c2s.create_message", "kind": "error", "status": 422},
+    {"target": "c2s.get_lead", "kind": "error", "status": 404},
+    {"target": "c2s.get_lead", "kind": "reset"},
+)  # fmt: skip
+# What must have been said, so that the search is one of a run through the faults.
+SAID = {
+    "webhook.accepted", "webhook.duplicate", "webhook.refused", "webhook.ignored", "webhook.rate_limited",
+    "webhook.spooled", "webhook.unavailable", "auth.rejected", "auth.previous_secret", "append.retried",
+    "redis.refused", "redis.unavailable", "stream.recreated", "lease.expired", "attempt.failed",
+    "api.throttled", "c2s.unauthorized", "lead.gone", "lead.dead_lettered", "enrichment.malformed",
+    "projector.stalled", "shutdown.drained", "send.ambiguous",
+}  # fmt: skip
+# Where docs/privacy.md says that personal data stands in clear while there are no PAYLOAD_KEYS.
+TABLES = {"event_log", "webhook_events", "webhook_duplicates", "people", "ingress_spool"}
+STREAMS = ("c2s:{0}:webhooks", "c2s:{0}:outcomes", "c2s:{0}:dead", "c2s:{0}:steps:", "c2s:{cache:")
+
+
+class Storm:
+    """The hands that hurt a system while canaries go through it."""
+
+    def __init__(self, system: System, client: Client, folder: Path) -> None:
+        self.system, self.client, self.folder = system, client, folder
+        self.canaries = Canaries(system)
+        self.before: dict[str, str] = {}  # all of Redis, as it was before it was wiped
+
+    async def through_all(self) -> None:
+        for fault in FAULTS:
+            await self.system.fault(times=2, **fault)
+        await self.canaries.good()
+        await self.canaries.bad()
+        await self.processors_die()
+        self.system.hurt("projector", signal.SIGKILL)
+        await self.stores_go()
+        await self.client.xgroup_destroy(KEYS.webhooks, GROUP)
+        await self.rest()
+        self.before = await redis_texts(self.client)
+        await self.client.flushall()
+        await self.c2s("recover")
+        # A token that is refused, last: the work waits for the operator. The lead is fetched at C2S first.
+        await self.system.fault(target="c2s", kind="unauthorized", times=2)
+        await self.canaries.ask(
+            webhook_body("canary-waits", "on_create_lead", "seed", datetime.now(UTC)), 200
+        )
+        await until_so(lambda: "c2s.unauthorized" in self.logs(), 60)
+
+    async def processors_die(self) -> None:
+        """Killed while they hold a lease: they are stopped first, so that none can end in between."""
+        names = ("processor-1", "processor-2")
+        await self.system.fault(target="diretrix", kind="timeout", times=8)
+
+        async def caught() -> bool:
+            for name in names:
+                self.system.hurt(name, signal.SIGSTOP)
+            if [key async for key in self.client.scan_iter(f"{KEYS.prefix}:lead:processing:*")]:
+                return True
+            for name in names:
+                self.system.hurt(name, signal.SIGCONT)
+            return False
+
+        await self.canaries.ask(body("canary-killed"), 200)
+        await until(caught, seconds=60)
+        for name in names:
+            self.system.hurt(name, signal.SIGKILL)
+        await until_so(lambda: "lease.expired" in self.logs(), 60)
+
+    async def stores_go(self) -> None:
+        """A Redis without memory, none, neither store; then all is back and the spool is drained."""
+        redis, postgres = (self.system.servers[name].proxy for name in ("redis", "postgres"))
+        await self.client.config_set("maxmemory", "1")
+        await self.canaries.ask(body("canary-full"), 200)
+        await self.client.config_set("maxmemory", "0")
+        redis.refuse()
+        await self.canaries.ask(body("canary-spooled"), 200)
+        postgres.refuse()
+        await self.canaries.ask(body("canary-unavailable"), 503)
+        redis.flow()
+        await until_so(lambda: "projector.stalled" in self.logs(), 60)
+        postgres.flow()
+
+    async def rest(self) -> None:
+        """Until all that was accepted is final and recorded."""
+        ready = self.system.ready
+        await until(
+            lambda: facts.unsettled(ready["database_url"], ready["redis_url"], set()),
+            lambda waits: waits == "",
+            120,
+        )
+
+    async def c2s(self, *words: str) -> str:
+        """A command of the operator; what it said."""
+        data_dir = ("--data-dir", str(self.folder / "data"))
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        ran = await asyncio.create_subprocess_exec(
+            C2S, *words, *data_dir, env=kept, cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        out, _ = await ran.communicate()
+        assert ran.returncode == 0, out
+        return out.decode()
+
+    def logs(self) -> str:
+        return "\n".join(text for _, text in files_of(self.folder))
+
+
+@pytest.mark.timeout(600)  # two systems start; the rest waits for what happens
+@pytest.mark.parametrize("keys", ["", KEY], ids=["clear", "sealed"])
+async def test_nobody_is_found_outside_the_sealed_places(tmp_path: Path, keys: str) -> None:
+    """Logs, metrics, spans, answers name nobody; Redis and Postgres only where the page on privacy says."""
+    port = ports_in_a_row(3)
+    env = {
+        "PAYLOAD_KEYS": keys,
+        "HASH_KEY": secrets.token_hex(16),
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "METRICS_PORT": str(port),
+        "C2S_WEBHOOK_SECRET_PREVIOUS": PREVIOUS,
+        "READ_TIMEOUT_SECS": "1.5",
+        "LEAD_RATE_LIMIT": f"{OF_ONE_LEAD}/hour",
+        "LOG_LEVEL": "debug",
+        "ALERT_EVERY": "1",
+    }
+    marked = spellings(marks([*lead_ids(), "canary-waits"]))
+    with collector() as received:
+        async with running(tmp_path, processors=2, OTEL_EXPORTER_OTLP_ENDPOINT=received.url, **env) as system:
+            client = command_client(system.servers["redis"].embedded.url)  # past the proxy
+            storm = Storm(system, client, tmp_path)
+            await storm.through_all()
+            db = await asyncpg.connect(system.ready["database_url"])
+            said = {"answers": "\n".join(storm.canaries.said)}
+            said["commands"] = "\n".join(
+                [await storm.c2s("events", "show", "canary-marked"), await storm.c2s("events", "list")]
+            )
+            urls = [system.ready["ingress_url"], *(f"http://127.0.0.1:{port + n}" for n in range(3))]
+            said |= await metrics_of(system.http, urls)
+            after = {f"{key} after": text for key, text in (await redis_texts(client)).items()}
+            held = storm.before | after | await postgres_texts(db)
+            await client.aclose()
+            await db.close()
+        said["printed"] = b"".join(system.printed).decode()
+        said["spans"] = b"".join(received.raw).decode("utf-8", errors="replace")
+    said |= dict(files_of(tmp_path))
+    assert shown(said, marked) == {}
+    logged = storm.logs()
+    assert {name for name in SAID if name not in logged} == set()
+    found = set(shown({place: place + text for place, text in held.items()}, marked))
+    if keys:
+        assert found == set()
+    else:
+        assert {"event_log", "webhook_events", "webhook_duplicates", "people", "c2s:{0}:webhooks"} <= found
+        assert {p for p in found - TABLES if not p.startswith(("event_log_", *STREAMS))} == set()
