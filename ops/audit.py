@@ -63,7 +63,9 @@ class Audit:
             StorageUnavailable: Postgres is away: the action must not be done.
         """
         with translated("noting an operator's action"):
-            noted: int = await self._pool.fetchval(_NOTE, actor.name, actor.via, action, target, reason)
+            noted: int = await self._pool.fetchval(
+                _NOTE, actor.name, actor.via, action, target, _storable(reason)
+            )
         return noted
 
     async def done(self, noted: int, affected: int) -> None:
@@ -83,3 +85,8 @@ class Audit:
         """
         with translated("listing operators' actions"):
             return [dict(row) for row in await self._pool.fetch(_LIST, limit)]
+
+
+def _storable(text: str) -> str:
+    """As Postgres takes it: without NUL characters and halves of characters, which it refuses."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -104,6 +104,18 @@ async def test_a_revealed_payload_is_on_record(door: Door, redis_url: str, datab
     assert await actions(database_url) == [("api", "payload_revealed", event_id, "the customer asked", 1)]
 
 
+async def test_a_reason_that_postgres_refuses_is_noted_as_it_can_be(
+    door: Door, redis_url: str, database_url: str
+) -> None:
+    """A NUL character (valid JSON, no text for Postgres) breaks nothing: the act is noted and done."""
+    event_id = await accepted(door, "L1")
+    await record(redis_url, database_url)
+    path = f"/api/v1/events/{event_id}/payload"
+    answer = await door.ask("POST", path, json={"reason": "asked\x00 by phone"}, headers=BEARER)
+    assert answer.status == 200
+    assert (await actions(database_url))[-1][3] == "asked\ufffd by phone"
+
+
 async def test_dead_letters_are_replayed_and_discarded(door: Door, redis_url: str, database_url: str) -> None:
     """Listed, previewed with their cost, replayed under the same id, discarded; each act is noted."""
     ids = [await accepted(door, f"L{n}") for n in range(3)]

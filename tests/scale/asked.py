@@ -18,6 +18,7 @@ ASKED: dict[str, tuple[object, ...]] = {
     "stats_success_rate": (),
     "alerts_record": (3600.0, 3, "vanished"),
     "alerts_silence": (8, 3600.0),
+    "breakers_open": (86_400.0,),
     "checkpoints": (),
     "event_facts": ([EVENT],),
     "event_rows": (EVENT, "s1-5"),
