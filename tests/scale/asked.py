@@ -23,11 +23,11 @@ ASKED: dict[str, tuple[object, ...]] = {
     "event_facts": ([EVENT],),
     "event_rows": (EVENT, "s1-5"),
     "events_by_id": ([EVENT],),
-    "events_list": (None, None, None, None, 20, None, None),
-    "leads_list": (None, 20),
+    "events_list": (None, None, None, None, 20, None, None, None),
+    "leads_list": (None, 20, None, None),
     "over_time": (3600.0, 24),
     "payloads_latest": (200,),
-    "people_list": (20,),
+    "people_list": (20, None, None),
     "spooled": (EVENT, None),
 }
 
