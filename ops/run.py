@@ -48,14 +48,7 @@ async def supervise(services: list[ServiceSpec], deadline_s: float) -> int:
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(None, on_line=_say, on_event=_tell, stop_deadline_s=deadline_s)
     async with supervisor:
-        for spec in services:
-            await supervisor.start(spec)
-        asked = asyncio.create_task(stop.wait())
-        ended = asyncio.create_task(supervisor.wait())
-        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        await supervisor.stop()
-        halt = await ended
+        halt = await supervisor.run_until(stop, services)
     if halt is not None:
         sys.stderr.write(f"error: {halt}\n")
         return WRONG_SETTINGS

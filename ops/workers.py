@@ -65,14 +65,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             all_at_once=True,
         )
         async with supervisor:
-            for spec in specs(settings, held.getsockname()[1]):
-                await supervisor.start(spec)
-            asked = asyncio.create_task(stop.wait())
-            ended = asyncio.create_task(supervisor.wait())
-            await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
-            asked.cancel()
-            await supervisor.stop()
-            halt = await ended
+            halt = await supervisor.run_until(stop, specs(settings, held.getsockname()[1]))
     if halt is not None:
         raise SettingsError(f"worker {halt.name} refuses its settings; its reason stands above")
 

@@ -18,8 +18,8 @@ from schema.calls import Entry
 _SOON_S = 60.0
 _LEAST = 4
 _LOW_SHARE = 4
-_BATCH_SHARE = 4
-_GATHER_S = 0.005
+_BATCH_SHARE = 4  # of the slots, a quarter is worth a read of its own
+_GATHER_S = 0.005  # longest wait for so many to be free
 
 
 class Slots:

@@ -14,7 +14,7 @@ Protocol:
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -141,6 +141,19 @@ class Supervisor:
         service.keeper = asyncio.create_task(self._keep(service), name=f"keep-{spec.name}")
         self._on_event(ServiceStarted(spec.name, service.run.pid, 0))
         return service.run.pid
+
+    async def run_until(self, stop: asyncio.Event, services: Sequence[ServiceSpec]) -> Halt | None:
+        """Start services, watch them until ``stop`` (or none can go on), and stop them; as `wait`.
+
+        Use it inside ``async with``.
+        """
+        for spec in services:
+            await self.start(spec)
+        asked, ended = asyncio.create_task(stop.wait()), asyncio.create_task(self.wait())
+        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        await self.stop()
+        return await ended
 
     async def wait(self) -> Halt | None:
         """Return once everything is stopped: None if that was asked for, else why.
