@@ -11,7 +11,7 @@ _ECO_BLOCK_S = 300.0
 class Engine(BaseSettings):
     """The engine."""
 
-    processor_concurrency: int = Field(16, ge=1, le=1000, description="leads in work at once per processor")
+    processor_concurrency: int = Field(64, ge=1, le=1000, description="leads in work at once per processor")
     lease_ttl_secs: float = Field(30.0, gt=0, description="life of a lead's lease without renewal")
     heartbeat_secs: float = Field(8.0, gt=0, description="time between renewals of leases in work")
     reclaim_idle_secs: float = Field(
