@@ -84,7 +84,7 @@ class Engine:
         self._sweep_at = 0.0
         self._works: dict[asyncio.Task[None], Work] = {}
         self._claims: set[asyncio.Task[None]] = set()
-        self._slots = Slots(settings)
+        self._slots = Slots(settings, clock)
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
         self._cursor = "0-0"
@@ -222,7 +222,8 @@ class Engine:
                 self._look_again_in(0)
 
     async def _run(self, work: Work) -> None:
-        item = await self._executor.attempt(work)
+        async with self._slots.turns:
+            item = await self._executor.attempt(work)
         if item is None:
             return
         done = await self._finish(work, item)

@@ -4,11 +4,16 @@ An instance takes no more leads than it could serve alone within a minute of C2S
 priority than new ones hold at most a quarter of the slots, so that the reader always gets to see a new lead,
 however many replays are before it in the stream. While such leads are parked the reader leaves them their
 share: they go on, however many new leads are in the stream (docs/budget.md).
+
+A slot stands empty between two leads for as long as it takes to read and enter the next one. Where leads
+end by the thousand that is a tenth of the time; so as many are read ahead as will have ended meanwhile, and
+wait, lease in hand, for their turn.
 """
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ops.settings import Settings, rate_interval_s
@@ -18,8 +23,34 @@ from schema.calls import Entry
 _SOON_S = 60.0
 _LEAST = 4
 _LOW_SHARE = 4
-_BATCH_SHARE = 4  # of the slots, a quarter is worth a read of its own
+_WORTH_A_READ = 0.4  # of the slots
 _GATHER_S = 0.005  # longest wait for so many to be free
+_AHEAD_S = 0.015  # about what reading and entering takes on a busy machine
+_MOST_AHEAD = 0.5  # of the slots
+_PACE_S = 0.1
+
+
+class Pace:
+    """How fast leads end, from those that ended lately."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._ended = 0
+        self._per_s = 0.0
+
+    def ended(self) -> None:
+        """One more lead ended."""
+        self._ended += 1
+
+    def within(self, seconds: float) -> int:
+        """How many leads will probably end within so many seconds."""
+        took = self._clock() - self._since
+        if took >= _PACE_S:
+            self._per_s = self._ended / took
+            self._ended = 0
+            self._since += took
+        return int(self._per_s * seconds)
 
 
 class Slots:
@@ -27,18 +58,21 @@ class Slots:
 
     Attributes:
         most: leads in work at once.
+        turns: held while a lead is in work; those that were read ahead wait for it.
         low_most: of these, of low priority.
         freed: set whenever a slot may have become free.
         parked: whether leads of low priority are known to wait for a slot; see `park`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         interval_s = rate_interval_s(settings.c2s_rate_limit)
         soon = max(_LEAST, math.ceil(_SOON_S / interval_s)) if interval_s else settings.processor_concurrency
         self.most = min(settings.processor_concurrency, soon)
         self.low_most = max(1, self.most // _LOW_SHARE)
+        self.turns = asyncio.Semaphore(self.most)
         self.freed = asyncio.Event()
         self.parked = False
+        self._pace = Pace(clock)
         self._claimed = 0
         self._in_work = 0
         self._ending = 0
@@ -48,7 +82,11 @@ class Slots:
     @property
     def free(self) -> int:
         """Slots for any lead. One whose end is being recorded takes none; there may be as many more."""
-        return max(0, self.most - self._claimed - self._in_work + min(self._ending, self.most))
+        return max(0, self._open)
+
+    @property
+    def _open(self) -> int:
+        return self.most - self._claimed - self._in_work + min(self._ending, self.most)
 
     @property
     def low_free(self) -> int:
@@ -57,9 +95,10 @@ class Slots:
 
     @property
     def to_read(self) -> int:
-        """Slots for what the stream holds: the parked leads' share is not for it."""
+        """Slots for what the stream holds: those about to be free, too, but not the parked leads' share."""
         kept = self.low_free if self.parked and self.most > 1 else 0
-        return max(0, self.free - kept)
+        ahead = min(self._pace.within(_AHEAD_S), int(self.most * _MOST_AHEAD))
+        return max(0, self._open + ahead - kept)
 
     def park(self, parked: bool) -> None:
         """Leads of low priority wait for a slot, or none does any more."""
@@ -74,13 +113,13 @@ class Slots:
     async def some(self) -> int:
         """Wait for a free slot for what the stream holds; how many there are.
 
-        Where leads are in work, a moment is waited for a quarter of the slots to be free: so that a busy
+        Where leads are in work, a moment is waited for two fifths of the slots to be free: so that a busy
         instance does not spend a read and a script on each lead.
         """
         if self._in_work:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_GATHER_S):
-                    while self.to_read < self.most // _BATCH_SHARE:
+                    while self.to_read < int(self.most * _WORTH_A_READ):
                         await self._one_more()
         while not self.to_read:
             await self._one_more()
@@ -126,6 +165,7 @@ class Slots:
     def ending(self, work: Work) -> Iterator[None]:
         """A lead's end is being recorded: its slot is free meanwhile."""
         self._ending += 1
+        self._pace.ended()
         self._low -= work.takes_low_slot
         self.freed.set()
         try:
