@@ -6,9 +6,9 @@ WITH span AS (
     SELECT NOW() - make_interval(secs => $1::float8 * $2::int) AS start
 ), events AS (
     SELECT status, received_at, processed_at, calls, message_ref,
-        greatest(floor(extract(epoch FROM received_at - start) / $1::float8), -1)::int AS came,
+        greatest(floor(date_part('epoch', received_at - start) / $1::float8), -1)::int AS came,
         CASE WHEN processed_at IS NOT NULL  -- greatest() passes over nulls
-            THEN greatest(floor(extract(epoch FROM processed_at - start) / $1::float8), -1)::int END AS ended
+            THEN greatest(floor(date_part('epoch', processed_at - start) / $1::float8), -1)::int END AS ended
     FROM webhook_events, span
     WHERE received_at >= NOW() - make_interval(secs => $1::float8 * $2::int) - INTERVAL '1 day'
         OR status IN ('received', 'processing')
@@ -18,11 +18,12 @@ WITH span AS (
     SELECT ended AS n, count(*) AS ended,
         count(*) FILTER (WHERE status = 'success') AS success,
         count(*) FILTER (WHERE status = 'failed') AS failed,
-        (percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM processed_at - received_at))
+        (percentile_cont(0.5) WITHIN GROUP (ORDER BY date_part('epoch', processed_at - received_at))
             FILTER (WHERE message_ref IS NOT NULL))::float8 AS p50,
-        (percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM processed_at - received_at))
+        (percentile_cont(0.95) WITHIN GROUP (ORDER BY date_part('epoch', processed_at - received_at))
             FILTER (WHERE message_ref IS NOT NULL))::float8 AS p95,
-        coalesce(sum(CASE WHEN calls ->> 'c2s' ~ '^[0-9]{1,9}$' THEN (calls ->> 'c2s')::int END), 0)::int AS c2s_calls
+        coalesce(sum(CASE WHEN jsonb_typeof(calls -> 'c2s') = 'number'
+            THEN least((calls -> 'c2s')::numeric, 1e9) END), 0)::bigint AS c2s_calls
     FROM events WHERE ended IS NOT NULL GROUP BY ended
 ), counted AS (
     SELECT n, coalesce(received, 0) AS received, coalesce(success, 0) AS success, coalesce(failed, 0) AS failed,
