@@ -70,7 +70,7 @@ EVENTS = _operation(
 )
 EVENT = _operation(
     "tellEvent",
-    "An event's whole story: receipt, attempts, errors, times, the message; no payload",
+    "An event's whole story: receipt, attempts, errors, times; neither its payload nor its message",
     "Story",
     parameters=_EVENT,
     codes=_NO_EVENT,
@@ -81,6 +81,15 @@ PAYLOAD = _operation(
     "Payload",
     parameters=_EVENT,
     requestBody=_body("Reason", {"reason": "the customer asked what we got"}),
+    codes=_BODY_CODES | _NO_EVENT | {422: ["body_invalid"]},
+)
+MESSAGE = _operation(
+    "revealMessage",
+    "The message that an event sent or prepared, in clear: personal data, so it is noted like a payload",
+    "Message",
+    description="404 too where the event has no message.",
+    parameters=_EVENT,
+    requestBody=_body("Reason", {"reason": "the broker asked what we wrote"}),
     codes=_BODY_CODES | _NO_EVENT | {422: ["body_invalid"]},
 )
 DEAD = _operation(

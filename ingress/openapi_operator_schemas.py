@@ -65,6 +65,7 @@ _LETTER = {
 OPERATOR_SCHEMAS: dict[str, dict[str, Any]] = {
     "Reason": _object({"reason": _REASON}),
     "Payload": _object({"event_id": _EVENT_ID, "payload": _TEXT}),
+    "Message": _object({"event_id": _EVENT_ID, "message": _TEXT}),
     "Events": _object({"events": {"type": "array", "items": _object(_LISTED)}, "next": _MAYBE_TEXT}),
     "Story": _object(
         {
@@ -76,7 +77,7 @@ OPERATOR_SCHEMAS: dict[str, dict[str, Any]] = {
                 "items": {"type": "object", "properties": {"type": _TEXT}, "required": ["type", "recorded"]},
             },
             "steps": {"type": "array", "items": _TEXT, "description": "finished so far, until it has an end"},
-            "message": _MAYBE_TEXT,
+            "message": _MAYBE_TEXT | {"description": "hidden; null where there is none"},
             "notes": {
                 "type": "array",
                 "items": _TEXT,

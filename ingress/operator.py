@@ -56,7 +56,7 @@ class OperatorApi:
             stories = await read_stories(self._settings, event_id)
         if not stories.stories:
             raise unknown_event()
-        told = as_json(stories, self._operating.codec, message=True, payload=False)
+        told = as_json(stories, self._operating.codec, message=False, payload=False)
         return _json({**told["events"][0], "notes": told["notes"]})
 
     async def payload(self, request: web.Request) -> web.Response:
@@ -69,6 +69,17 @@ class OperatorApi:
         if clear is None:
             raise unknown_event()
         return _json({"event_id": event_id, "payload": clear})
+
+    async def message(self, request: web.Request) -> web.Response:
+        """``POST /api/v1/events/{event_id}/message``: likewise."""
+        actor = self._admin.bearer(request)
+        event_id = event_id_of_path(request)
+        order = await _order(self._reading, request, asked.Reason)
+        with _reached():
+            clear = await self._operating.message(actor, event_id, order.reason)
+        if clear is None:
+            raise unknown_event()
+        return _json({"event_id": event_id, "message": clear})
 
     async def dead(self, request: web.Request) -> web.Response:
         """``GET /api/v1/dead``."""

@@ -52,6 +52,13 @@ def _operator_routes(operator: OperatorApi) -> Sequence[Route]:
             operator_says.PAYLOAD,
             takes_body=True,
         ),
+        Route(
+            "POST",
+            "/api/v1/events/{event_id}/message",
+            operator.message,
+            operator_says.MESSAGE,
+            takes_body=True,
+        ),
         Route("GET", "/api/v1/dead", operator.dead, operator_says.DEAD),
         Route("POST", "/api/v1/discard", operator.discard, operator_says.DISCARD, takes_body=True),
         Route("POST", "/api/v1/replay", operator.replay, operator_says.REPLAY, takes_body=True),

@@ -14,6 +14,7 @@ Action = Literal[
     "login",
     "logout",
     "payload_revealed",
+    "message_revealed",
     "person_searched",
     "dead_replayed",
     "dead_discarded",

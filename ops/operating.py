@@ -1,4 +1,4 @@
-"""What operators do: replay and discard dead letters, see a payload. Each is noted before it is done.
+"""What operators do: replay and discard dead letters, see a payload or a message; noted before it is done.
 
 The operator API and the console both act through here.
 """
@@ -14,10 +14,11 @@ import orjson
 
 from ops.audit import Actor, Audit
 from ops.dead import DeadLetter, DeadLetters, Filter
+from ops.inspect import read_stories
 from ops.postgres import translated
 from ops.redis import Client
 from ops.settings import Settings, rate_interval_s
-from ops.telling import HIDDEN, opened
+from ops.telling import HIDDEN, hidden_message, message_of, opened
 from schema.codec import PayloadCodec
 from schema.errors import CodecError
 from schema.identity import CLOSE
@@ -139,6 +140,21 @@ class Operating:
             return None
         noted = await self.audit.note(actor, "payload_revealed", event_id, reason)
         clear = opened(self.codec, event_id, "payload", stored)
+        await self.audit.done(noted, 1)
+        return clear
+
+    async def message(self, actor: Actor, event_id: str, reason: str) -> str | None:
+        """The message that an event sent or prepared, in clear; None where it has none.
+
+        Raises:
+            StorageUnavailable: Postgres is away.
+        """
+        found = await read_stories(self.settings, event_id)
+        story = next((story for story in found.stories if hidden_message(story)), None)
+        if story is None:
+            return None
+        noted = await self.audit.note(actor, "message_revealed", event_id, reason)
+        clear = message_of(story, self.codec)
         await self.audit.done(noted, 1)
         return clear
 

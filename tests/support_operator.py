@@ -68,6 +68,14 @@ async def record(redis_url: str, database_url: str) -> None:
     await conn.close()
 
 
+async def drop_payloads(database_url: str) -> None:
+    """Be the retention: every body goes from the record."""
+    conn = await asyncpg.connect(database_url)
+    await conn.execute("UPDATE event_log SET payload = NULL")
+    await conn.execute("UPDATE webhook_events SET raw_payload = NULL")
+    await conn.close()
+
+
 async def forget(database_url: str) -> None:
     conn = await asyncpg.connect(database_url)
     await conn.execute(

@@ -1,4 +1,4 @@
-"""The console's forms: search a person, reveal a payload, replay and discard dead letters."""
+"""The console's forms: search a person, reveal a payload or a message, replay and discard dead letters."""
 
 from abc import abstractmethod
 from datetime import UTC, datetime
@@ -27,7 +27,9 @@ class Acts(Entrance):
     """What changes something, or shows personal data: each is noted with its reason."""
 
     @abstractmethod
-    async def event_page(self, visit: Visit, payload: str | None = None) -> web.Response: ...
+    async def event_page(
+        self, visit: Visit, payload: str | None = None, message: str | None = None
+    ) -> web.Response: ...
 
     @form
     async def search(self, visit: Visit) -> web.Response:
@@ -43,8 +45,13 @@ class Acts(Entrance):
 
     @form
     async def reveal(self, visit: Visit) -> web.Response:
-        """``POST /console/events/{event_id}/reveal``."""
+        """``POST /console/events/{event_id}/reveal``: its message, or else its webhook."""
         event_id = event_id_of_path(visit.request)
+        if visit.field("what") == "message":
+            message = await self.operating.message(visit.actor, event_id, _reason(visit))
+            if message is None:
+                raise unknown_event()
+            return await self.event_page(visit, message=message)
         payload = await self.operating.payload(visit.actor, event_id, _reason(visit))
         if payload is None:
             raise unknown_event()

@@ -17,7 +17,7 @@ from ops.alerts.store import AlertStore
 from ops.inspect import read_stories, select_events
 from ops.postgres import translated
 from ops.queries import query
-from ops.telling import message_of, was_sent
+from ops.telling import hidden_message, was_sent
 from schema.identity import ACTIONS
 from schema.status import FINAL
 
@@ -53,8 +53,10 @@ class Console(Acts):
         """``GET /console/events/{event_id}``."""
         return await self.event_page(visit)
 
-    async def event_page(self, visit: Visit, payload: str | None = None) -> web.Response:
-        """An event's story; with its payload where that was just revealed."""
+    async def event_page(
+        self, visit: Visit, payload: str | None = None, message: str | None = None
+    ) -> web.Response:
+        """An event's story; with its payload or its message where that was just revealed."""
         event_id = event_id_of_path(visit.request)
         found = await read_stories(self.settings, event_id)
         if not found.stories:
@@ -63,11 +65,11 @@ class Console(Acts):
         row = story.row or {}
         facts = timeline(story, visit.language)
         status = standing(facts, str(row.get("status") or ""))
-        message = message_of(story, self.operating.codec)
+        has_message = bool(hidden_message(story))
         return self.show(
             visit, "event", story=story, row=row, notes=found.notes, facts=facts, latest=status,
             known=story.facts[0].event if story.facts else None,
-            message=message, sent=bool(message) and was_sent(story), payload=payload,
+            has_message=has_message, sent=has_message and was_sent(story), message=message, payload=payload,
             masked=None if payload is not None else await self.masked(event_id),
             is_final=status in FINAL, is_dead=status == "failed",
             done=visit.request.query.get("done") == "replayed",

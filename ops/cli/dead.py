@@ -11,7 +11,7 @@ from rich.progress import track
 
 from ops.ages import since_of
 from ops.cli.output import PROBLEM, print_json, print_table, say_error
-from ops.cli.revealing import Reason, Reveal, note_reveal
+from ops.cli.revealing import Reason, Reveal, note_reveal, why
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dead import DeadLetter, DeadLetters, Filter
 from ops.operating import masked
@@ -59,6 +59,7 @@ def show_command(
 ) -> None:
     """Show one dead letter with its original webhook, as JSON; values hidden unless they are revealed."""
     settings = settings_of(data_dir)
+    reason = why(reason) if reveal else ""
     letters = _run(settings, lambda d: _all(d, Filter(event_id=event_id)))
     if not letters:
         say_error(f"no dead letter for event {event_id}; see `c2s events show {event_id}`")

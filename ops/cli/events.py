@@ -19,7 +19,7 @@ from ops.cli.output import (
     printable,
     say_error,
 )
-from ops.cli.revealing import Reason, Reveal, note_reveal
+from ops.cli.revealing import Reason, Reveal, note_reveal, why
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.cli.watching import run_until_asked
 from ops.settings import Settings
@@ -91,6 +91,7 @@ def show_command(
     from ops.telling import as_json as told  # noqa: PLC0415
 
     settings = settings_of(data_dir)
+    reason = why(reason) if reveal else ""
     codec = codec_of(settings)
     stories = asyncio.run(read_stories(settings, name))
     if reveal:

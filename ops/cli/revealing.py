@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,6 +22,20 @@ Reason = Annotated[str, typer.Option(help="With --reveal: why, without names; ke
 def operator() -> Actor:
     """Whoever types, as the machine knows them."""
     return Actor(f"{getpass.getuser()}@{socket.gethostname()}", "cli")
+
+
+def why(reason: str) -> str:
+    """Why somebody looks: as given, else asked for at a terminal.
+
+    Raises:
+        typer.BadParameter: nobody says why.
+    """
+    said = reason.strip()
+    if not said and sys.stdin.isatty():
+        said = typer.prompt("Reason (no names)").strip()
+    if not said:
+        raise typer.BadParameter("say why personal data is shown", param_hint="--reason")
+    return said
 
 
 def note_reveal(settings: Settings, event_ids: Sequence[str], reason: str) -> None:

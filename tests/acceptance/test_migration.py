@@ -24,9 +24,8 @@ def test_a_dry_run_beside_the_old_system(make: Make, tmp_path: Path) -> None:
         assert sent["status"] == "accepted"
 
         def shown() -> dict[str, object]:
-            (event,) = json.loads(up.c2s("events", "show", sent["event_id"], "--reveal", "--json").stdout)[
-                "events"
-            ]
+            words = ("--reveal", "--reason", "compared with the old system's", "--json")
+            (event,) = json.loads(up.c2s("events", "show", sent["event_id"], *words).stdout)["events"]
             return dict(event)
 
         event = up.eventually(shown, lambda e: (e["row"] or {}).get("status") == "success")

@@ -112,7 +112,7 @@ def test_other_shells_find_the_running_system(up: Up) -> None:
     up.eventually(lambda: status_of(up, "shell-lead"), lambda status: status == "success")
     listed = json.loads(up.c2s("events", "list", "--lead", "shell-lead", "--json").stdout)
     assert [row["event_id"] for row in listed] == [event_id]
-    story = up.c2s("events", "show", "shell-lead", "--reveal").stdout
+    story = up.c2s("events", "show", "shell-lead", "--reveal", "--reason", "try").stdout
     told = [story.index(words) for words in ("webhook accepted", "processing started", "lead processed")]
     assert told == sorted(told)
     assert f"ref: {event_id.replace('-', '')[:12]}" in story

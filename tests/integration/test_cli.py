@@ -182,12 +182,15 @@ async def test_messages_and_bodies_are_shown_only_once_it_is_noted_who_looks(sys
     told = (await system.c2s("events", "show", "L-1", "--reveal", "--reason", "r1")).stdout
     assert "mesma pessoa" in told
     assert marker(event_id) in told
-    story = await system.json("events", "show", "L-1", "--reveal")
+    unsaid = await system.c2s("events", "show", "L-1", "--reveal")
+    assert (unsaid.returncode, unsaid.stdout) == (2, "")
+    assert "--reason" in unsaid.stderr
+    story = await system.json("events", "show", "L-1", "--reveal", "--reason", "r2")
     (event,) = story["events"]  # type: ignore[index]
     assert event["facts"][0]["payload"] == '{"lead_id": "L-1"}'
     assert "mesma pessoa" in event["message"]
     nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"}
-    refused = await system.c2s("events", "show", "L-1", "--reveal", **nowhere)
+    refused = await system.c2s("events", "show", "L-1", "--reveal", "--reason", "r3", **nowhere)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("error: Postgres is not available while noting an operator's action")
     connection = await asyncpg.connect(system.database_url)
@@ -198,7 +201,7 @@ async def test_messages_and_bodies_are_shown_only_once_it_is_noted_who_looks(sys
     me = f"{getpass.getuser()}@{socket.gethostname()}"
     assert [tuple(note) for note in notes] == [
         (me, "cli", "payload_revealed", event_id, "r1", 1),
-        (me, "cli", "payload_revealed", event_id, "", 1),
+        (me, "cli", "payload_revealed", event_id, "r2", 1),
     ]
 
 

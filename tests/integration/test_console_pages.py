@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio as redis
 from support_console import Browser, browsing
 from support_ingress import STREAM, Door, entries, open_door
-from support_operator import accepted, actions, end, forget, operated_settings, record
+from support_operator import accepted, actions, drop_payloads, end, forget, operated_settings, record
 
 from ops.migrate import migrate
 from schema.keys import GROUP
@@ -158,8 +158,33 @@ async def test_a_story_follows_live_until_its_end(
     await record(redis_url, database_url)
     done = await browser.get(path, HX_Request="true")
     assert "hx-get" not in done.text
-    assert "Pessoa encontrada" in done.words
+    assert "Message on the lead" in done.words
     assert "people 120" in " ".join(done.words.split())
+
+
+async def test_a_message_is_shown_once_it_is_said_why(
+    browser: Browser, door: Door, redis_url: str, database_url: str
+) -> None:
+    """It is hidden on its event's page, shown with a reason, noted; also where the webhook is dropped."""
+    event_id = await accepted(door, "L1")
+    await end(redis_url, event_id, message="Pessoa encontrada")
+    await record(redis_url, database_url)
+    await drop_payloads(database_url)
+    path = f"/console/events/{event_id}"
+    hidden = await browser.get(path)
+    assert "Pessoa" not in hidden.text
+    assert "dropped by now" in hidden.words
+    assert (await browser.post(f"{path}/reveal", {"what": "message"})).status == 422
+    shown = await browser.post(f"{path}/reveal", {"what": "message", "reason": "the broker asked"})
+    assert "Pessoa encontrada" in shown.words
+    noted = ("console", "message_revealed", event_id, "the broker asked", 1)
+    assert (await actions(database_url))[1:] == [noted]
+    assert "revealed a message" in (await browser.get("/console/actions")).words
+    nothing = await browser.post(f"/console/events/{await accepted(door, 'L2')}/reveal", {
+        "what": "message", "reason": "the broker asked",
+    })  # fmt: skip
+    assert nothing.status == 404
+    assert len(await actions(database_url)) == 2
 
 
 async def test_dead_letters_are_previewed_and_replayed(

@@ -161,9 +161,11 @@ async def test_what_customers_write_stays_text(
         assert EVIL not in page.text
         assert page.text.count("<script") == OUR_SCRIPTS
     assert "&lt;script&gt;" in (await browser.get("/console/dead")).text
-    shown = await browser.post(f"/console/events/{first}/reveal", {"reason": EVIL})
-    assert "&lt;script&gt;" in shown.text
-    assert EVIL not in shown.text + (await browser.get("/console/actions")).text
+    order = {"reason": EVIL}
+    told = await browser.post(f"/console/events/{first}/reveal", order | {"what": "message"})
+    shown = await browser.post(f"/console/events/{first}/reveal", order)
+    assert all("&lt;script&gt;" in page.text for page in (told, shown))
+    assert EVIL not in told.text + shown.text + (await browser.get("/console/actions")).text
     assert EVIL not in (await browser.post("/console/events/search", {"person": EVIL})).text
 
 

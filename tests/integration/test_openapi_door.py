@@ -46,6 +46,10 @@ parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
 [[operations]]
 include-operation-id = "revealPayload"
 parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
+
+[[operations]]
+include-operation-id = "revealMessage"
+parameters = {{ "path.event_id" = "{event_id_of("L1:on_create_lead")}" }}
 """
 
 
@@ -61,7 +65,8 @@ async def finish_everything(url: str) -> None:
                 event = decode(text_fields(fields))
                 end = LeadProcessed(
                     event_id=event.event_id, lead_id=event.lead_id, action=event.action,
-                    received_at=event.received_at, at=event.received_at, result="no_match",
+                    received_at=event.received_at, at=event.received_at, result="sent",
+                    message="Pessoa encontrada",
                 )  # fmt: skip
                 await client.xadd(OUTCOMES, encode(end))
 

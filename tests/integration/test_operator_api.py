@@ -12,6 +12,7 @@ from support_operator import (
     actions,
     body_of,
     door_settings,
+    drop_payloads,
     end,
     forget,
     operated_settings,
@@ -76,16 +77,17 @@ async def test_events_in_pages(door: Door, redis_url: str, database_url: str) ->
         assert (answer.status, answer.code) == (422, "query_invalid")
 
 
-async def test_a_story_without_its_payload(door: Door, redis_url: str, database_url: str) -> None:
-    """The story tells receipt and end, not the body; an unknown event is 404."""
+async def test_a_story_without_what_is_personal(door: Door, redis_url: str, database_url: str) -> None:
+    """The story tells receipt and end, neither body nor message; an unknown event is 404."""
     event_id = await accepted(door, "L1")
     await end(redis_url, event_id, message="Pessoa encontrada")
     await record(redis_url, database_url)
     story = (await door.ask("GET", f"/api/v1/events/{event_id}", headers=BEARER)).json
     assert [fact["type"] for fact in story["facts"]] == ["webhook_accepted", "lead_processed"]
     assert story["row"]["status"] == "success"
-    assert story["message"] == "Pessoa encontrada"
+    assert story["message"] == "•••••"
     assert EMAIL not in str(story)
+    assert "Pessoa" not in str(story)
     unknown = await door.ask("GET", f"/api/v1/events/{'0' * 8}-0000-0000-0000-{'0' * 12}", headers=BEARER)
     assert unknown.code == "event_unknown"
 
@@ -102,6 +104,23 @@ async def test_a_revealed_payload_is_on_record(door: Door, redis_url: str, datab
     assert answer.json["payload"] == body_of("L1").decode()
     assert answer.headers["Cache-Control"] == "no-store"
     assert await actions(database_url) == [("api", "payload_revealed", event_id, "the customer asked", 1)]
+
+
+async def test_a_revealed_message_is_on_record(door: Door, redis_url: str, database_url: str) -> None:
+    """Like a payload, and still where retention dropped that; 404 where there is none."""
+    event_id, other = await accepted(door, "L1"), await accepted(door, "L2")
+    await end(redis_url, event_id, message="Pessoa encontrada")
+    await record(redis_url, database_url)
+    await drop_payloads(database_url)
+    order = {"reason": "the broker asked"}
+    asked = await door.ask("POST", f"/api/v1/events/{event_id}/message", json=order, headers=BEARER)
+    assert asked.json == {"event_id": event_id, "message": "Pessoa encontrada"}
+    for missing in (f"{event_id}/payload", f"{other}/message"):
+        answer = await door.ask("POST", f"/api/v1/events/{missing}", json=order, headers=BEARER)
+        assert answer.code == "event_unknown"
+    unsaid = await door.ask("POST", f"/api/v1/events/{event_id}/message", json={}, headers=BEARER)
+    assert unsaid.code == "body_invalid"
+    assert await actions(database_url) == [("api", "message_revealed", event_id, "the broker asked", 1)]
 
 
 async def test_a_reason_that_postgres_refuses_is_noted_as_it_can_be(
