@@ -65,7 +65,7 @@ class Audit:
         """
         with translated("noting an operator's action"):
             noted: int = await self._pool.fetchval(
-                _NOTE, actor.name, actor.via, action, target, _storable(reason)
+                _NOTE, actor.name, actor.via, action, target, storable(reason)
             )
         return noted
 
@@ -88,6 +88,6 @@ class Audit:
             return [dict(row) for row in await self._pool.fetch(_LIST, limit)]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """As Postgres takes it: without NUL characters and halves of characters, which it refuses."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -88,8 +88,13 @@ class DeadLetters:
                     break
                 start = f"({rows[-1][0].decode()}"
 
-    async def replay(self, letter: DeadLetter, reason: str) -> str:
+    async def replay(self, letter: DeadLetter, reason: str, unnoted: str = "") -> str:
         """Put the event back to work; its new entry id.
+
+        Args:
+            letter: the dead letter.
+            reason: why.
+            unnoted: who does, where that is not noted yet: it is then noted from the event.
 
         Raises:
             StorageUnavailable: Redis is away; replaying again is harmless.
@@ -115,6 +120,7 @@ class DeadLetters:
             steps_ttl_s=s.steps_ttl_secs,
             instance=s.instance,
             reason=reason,
+            actor=unnoted,
         )
         entry_id: bytes = await run(self.client, call)
         await self.discard(letter)

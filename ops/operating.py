@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from ops.audit import Actor, Audit
+from ops.audit import Actor, Audit, storable
 from ops.dead import DeadLetter, DeadLetters, Filter
 from ops.inspect import read_stories
 from ops.postgres import translated
@@ -107,7 +107,7 @@ class Operating:
         done = 0
         try:
             async for letter in self._selected(selection, MOST_AT_ONCE):
-                await self.dead.replay(letter, reason)
+                await self.dead.replay(letter, storable(reason))
                 done += 1
         finally:
             await self.audit.done(noted, done)

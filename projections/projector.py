@@ -13,7 +13,7 @@ from ops.postgres import translated
 from ops.redis import Client
 from ops.redis import translated as redis_translated
 from ops.redis_streams import StreamReads
-from projections import archive, checkpoint
+from projections import acts, archive, checkpoint
 from projections.batch import Fact, Position, fact_of
 from projections.model import Apply
 from projections.models import models
@@ -26,9 +26,10 @@ from schema.keys import Keys
 def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
     """Everything that a batch is written to, in order: the archive first (see `projections.rebuild`).
 
-    The index of subjects comes last. It is no read model: its ids are random, so a rebuild leaves it alone.
+    The index of subjects and the notes of acts come last. They are no read models: the index's ids are
+    random and most acts are in no event, so a rebuild leaves both alone.
     """
-    return archive.apply, *(model.apply for model in models(codec)), SubjectIndex(codec).apply
+    return archive.apply, *(m.apply for m in models(codec)), SubjectIndex(codec).apply, acts.apply
 
 
 Committed = Callable[[Sequence[Fact], float], None]

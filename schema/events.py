@@ -141,11 +141,16 @@ class LeadDeadLettered(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventReplayed(Outcome):
-    """An operator (or `recover`) put the event back to work: a new series of attempts begins."""
+    """An operator (or `recover`) put the event back to work: a new series of attempts begins.
+
+    Attributes:
+        actor: the operator, where they could not be noted in ``operator_actions`` before: the projector does.
+    """
 
     type: ClassVar[str] = "event_replayed"
     entry_id: str = ""
     reason: str = ""
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,20 +10,24 @@ from rich.console import Console
 from rich.progress import track
 
 from ops.ages import since_of
-from ops.cli.output import PROBLEM, print_json, print_table, say_error
-from ops.cli.revealing import Reason, Reveal, note_reveal, why
+from ops.audit import Action
+from ops.cli.noting import noting
+from ops.cli.output import PROBLEM, print_json, print_table, say_error, say_warning
+from ops.cli.revealing import Reason, Reveal, note_reveal, operator, why
 from ops.cli.system import DEFAULT_DATA_DIR, AsJson, DataDir, settings_of
 from ops.dead import DeadLetter, DeadLetters, Filter
-from ops.operating import masked
+from ops.operating import Selection, masked
 from ops.redis import command_client
 from ops.seal import codec_of
 from ops.settings import Settings
 from ops.telling import opened
+from schema.errors import StorageUnavailable
 from schema.identity import is_lead_id
 
 dead = typer.Typer(no_args_is_help=True, help="Events that were given up: look, replay, discard.")
 
 R = TypeVar("R")
+_VERBS: dict[str, str] = {"dead_replayed": "replay", "dead_discarded": "discard"}
 
 EventId = Annotated[str, typer.Argument(help="One event id; all that the filters take if left out.")]
 Lead = Annotated[str, typer.Option(help="Only this lead's.")]
@@ -80,14 +84,19 @@ def replay_command(  # noqa: PLR0917 -- typer passes by name
     lead: Lead = "",
     code: Code = "",
     since: Since = "",
-    reason: Annotated[str, typer.Option(help="Why; kept in the event's story.")] = "replayed by an operator",
+    reason: Annotated[
+        str, typer.Option(help="Why; kept in the event's story and in operator_actions.")
+    ] = "replayed by an operator",
     yes: Yes = False,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Put events back to work, as a new series of attempts. None is ever messaged twice."""
+    """Put events back to work, as a new series of attempts. None is ever messaged twice.
+
+    Who does is noted in operator_actions; while Postgres is away in the event, from where it gets there.
+    """
     wanted = _filter(event_id, lead, code, since)
-    _act(data_dir, wanted, "replay", yes, as_json, lambda d, letter: d.replay(letter, reason))
+    _act(data_dir, wanted, "dead_replayed", reason, yes, as_json)
 
 
 @dead.command("discard", epilog="Example: [bold]c2s dead discard --code lead_gone --yes[/]")
@@ -96,24 +105,23 @@ def discard_command(  # noqa: PLR0917 -- typer passes by name
     lead: Lead = "",
     code: Code = "",
     since: Since = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in operator_actions.")] = "discarded by an operator",
     yes: Yes = False,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Take letters away for good; their events stay `failed` in the record."""
+    """Take letters away for good; their events stay `failed` in the record.
+
+    Who does is noted in operator_actions before; what cannot be noted is not done.
+    """
     wanted = _filter(event_id, lead, code, since)
-    _act(data_dir, wanted, "discard", yes, as_json, lambda d, letter: d.discard(letter))
+    _act(data_dir, wanted, "dead_discarded", reason, yes, as_json)
 
 
 def _act(  # noqa: PLR0917 -- one caller each
-    data_dir: Any,
-    wanted: Filter,
-    verb: str,
-    yes: bool,
-    as_json: bool,
-    act: Callable[[DeadLetters, DeadLetter], Awaitable[object]],
+    data_dir: Any, wanted: Filter, action: Action, reason: str, yes: bool, as_json: bool
 ) -> None:
-    settings = settings_of(data_dir)
+    settings, verb = settings_of(data_dir), _VERBS[action]
     letters = _run(settings, lambda d: _all(d, wanted))
     if not letters:
         say_error("no dead letter matches")
@@ -122,10 +130,17 @@ def _act(  # noqa: PLR0917 -- one caller each
         typer.confirm(f"{verb} {len(letters)} dead letter(s)?", abort=True)
 
     async def all_of_them(d: DeadLetters) -> None:
-        for letter in track(letters, verb, console=Console(stderr=True), transient=True, disable=as_json):
-            await act(d, letter)
-            if not as_json:
-                print(f"{verb}: event {letter.event.event_id} of lead {letter.event.lead_id}")
+        async with noting(settings, action, Selection(wanted).words(), reason) as noted:
+            unnoted = operator().name if noted.unnoted else ""
+            if unnoted and action == "dead_discarded":
+                raise StorageUnavailable(f"nothing was discarded, since it cannot be noted: {noted.unnoted}")
+            if unnoted:
+                say_warning(f"noted in operator_actions only once it is back: {noted.unnoted}")
+            for letter in track(letters, verb, console=Console(stderr=True), transient=True, disable=as_json):
+                await (d.discard(letter) if action == "dead_discarded" else d.replay(letter, reason, unnoted))
+                noted.affected += 1
+                if not as_json:
+                    print(f"{verb}: event {letter.event.event_id} of lead {letter.event.lead_id}")
 
     _run(settings, all_of_them)
     if as_json:

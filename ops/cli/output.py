@@ -38,6 +38,11 @@ def say_error(words: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(words)}")
 
 
+def say_warning(words: str) -> None:
+    """What should be known though it went well, on standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold yellow]warning:[/] {escape(words)}")
+
+
 def print_json(value: object) -> None:
     """A value as indented JSON; times in the stored form."""
     print(text_of(value))

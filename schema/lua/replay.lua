@@ -8,7 +8,7 @@
 --
 -- KEYS  webhooks, outcomes, fence, steps, dedup, queue of its lead
 -- ARGV  dedup TTL (s), steps TTL (s), instance, reason, event_id, lead_id, action, version, source,
---       received_at, traceparent, payload, the lost entry's id or ''
+--       received_at, traceparent, payload, the lost entry's id or '', the operator or '' (see `EventReplayed`)
 -- reply the new entry id, or '' where nothing was lost
 local webhooks, outcomes, fences, steps, dedup, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local lost = ARGV[13]
@@ -20,9 +20,11 @@ local fence = next_fence(fences)
 local id = redis.call('XADD', webhooks, '*', 'event_id', ARGV[5], 'lead_id', ARGV[6], 'action', ARGV[7],
   'version', ARGV[8], 'source', ARGV[9], 'received_at', ARGV[10], 'traceparent', ARGV[11], 'payload', ARGV[12])
 redis.call('ZADD', queue, score_of(id), id)
+local by = {}
+if ARGV[14] ~= '' then by = {'actor', ARGV[14]} end
 redis.call('XADD', outcomes, '*', 'type', 'event_replayed', 'event_id', ARGV[5], 'lead_id', ARGV[6],
   'action', ARGV[7], 'received_at', ARGV[10], 'at', iso_now(), 'attempt', '0', 'fence', fence,
-  'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4])
+  'instance', ARGV[3], 'entry_id', id, 'reason', ARGV[4], unpack(by))
 redis.call('HSET', steps, 'attempt', '0', 'verify', '1', 'entry', id)
 if lost ~= '' then
   -- With the entry its send intent may be lost: a message may be on its way this very moment.

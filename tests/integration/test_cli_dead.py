@@ -1,8 +1,10 @@
 """`c2s dead` on a real Redis: list, show, replay and discard, one letter or by filter."""
 
 import asyncio
+import getpass
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from support_operator import actions, forget, record
 
 from ops.migrate import migrate
 from ops.redis import Client, command_client, run
@@ -24,6 +27,7 @@ from schema.keys import GROUP, Keys
 
 C2S = Path(sys.executable).with_name("c2s")
 KEYS = Keys(0)
+NOWHERE = "postgresql://postgres@127.0.0.1:1/none"
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Office:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return await asyncio.to_thread(
             subprocess.run, [C2S, "dead", *arguments], input=answer,
-            env=kept | {"REDIS_URL": self.redis_url, "TZ": "UTC"} | more,
+            env=kept | {"REDIS_URL": self.redis_url, "DATABASE_URL": NOWHERE, "TZ": "UTC"} | more,
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
@@ -85,6 +89,14 @@ async def office(redis_url: str) -> AsyncIterator[Office]:
     await client.aclose()
 
 
+@pytest.fixture
+async def noted_in(database_url: str) -> str:
+    """A record with nothing on it."""
+    await migrate(database_url)
+    await forget(database_url)
+    return database_url
+
+
 async def test_nothing_given_up_is_no_problem(office):
     """An empty list: exit code 0; acting on nothing: exit code 1."""
     assert await office.listed() == []
@@ -108,20 +120,16 @@ async def test_letters_are_listed_by_filter_and_shown_whole(office):
     assert (await office.dead("list", "--lead", "no lead")).returncode == 2
 
 
-async def test_a_letters_webhook_is_revealed_once_it_is_noted_who_looks(office, database_url):
+async def test_a_letters_webhook_is_revealed_once_it_is_noted_who_looks(office, noted_in):
     """By `--reveal`, with the reason; where it can not be noted, nothing is shown."""
     gone = await office.give_up("L-1", "lead_gone")
-    await migrate(database_url)
     words = ("show", gone, "--reveal", "--reason", "r1")
-    shown = json.loads((await office.dead(*words, DATABASE_URL=database_url)).stdout)
+    shown = json.loads((await office.dead(*words, DATABASE_URL=noted_in)).stdout)
     assert shown[0]["payload"] == '{"lead_id": "L-1", "name": "A"}'
-    refused = await office.dead(*words, DATABASE_URL="postgresql://postgres@127.0.0.1:1/none")
+    refused = await office.dead(*words)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "Postgres is not available while noting an operator's action" in refused.stderr
-    conn = await asyncpg.connect(database_url)
-    notes = await conn.fetch("SELECT via, action, target, reason, affected FROM operator_actions")
-    await conn.close()
-    assert [tuple(note) for note in notes] == [("cli", "payload_revealed", gone, "r1", 1)]
+    assert await actions(noted_in) == [("cli", "payload_revealed", gone, "r1", 1)]
 
 
 async def test_a_replay_is_asked_for_and_starts_a_new_series_under_the_same_id(office):
@@ -155,13 +163,53 @@ async def test_replay_by_filter_takes_what_the_filter_takes(office):
     assert [(await office.next_entry()).event.lead_id for _ in range(2)] == ["L-1", "L-2"]
 
 
-async def test_discarded_letters_are_gone_for_good(office):
-    """One by its id, the rest by filter; nothing goes back to work."""
+async def test_discarded_letters_are_gone_for_good(office, noted_in):
+    """One by its id, the rest by filter; nothing goes back to work; it is noted, or it is not done."""
     event_id = await office.give_up("L-1", "lead_gone")
     await office.give_up("L-2", "lead_gone")
     before = await office.client.xlen(KEYS.webhooks)
-    assert (await office.dead("discard", event_id, "--yes")).returncode == 0
+    refused = await office.dead("discard", event_id, "--yes")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "nothing was discarded, since it cannot be noted" in refused.stderr
+    assert len(await office.listed()) == 2
+    there = {"DATABASE_URL": noted_in}
+    assert (await office.dead("discard", event_id, "--reason", "r1", "--yes", **there)).returncode == 0
     assert [letter["lead_id"] for letter in await office.listed()] == ["L-2"]
-    assert (await office.dead("discard", "--lead", "L-2", "--yes")).returncode == 0
+    assert (await office.dead("discard", "--lead", "L-2", "--yes", **there)).returncode == 0
     assert await office.listed() == []
     assert await office.client.xlen(KEYS.webhooks) == before
+    assert await actions(noted_in) == [
+        ("cli", "dead_discarded", f"event {event_id}", "r1", 1),
+        ("cli", "dead_discarded", "lead L-2", "discarded by an operator", 1),
+    ]
+
+
+async def test_a_replay_is_noted_before_it_is_done(office, noted_in):
+    """Who, which letters, why, how many; the event itself then carries no name."""
+    for lead in ("L-1", "L-2"):
+        await office.give_up(lead, "lead_gone")
+    words = ("replay", "--code", "lead_gone", "--reason", "mended", "--yes")
+    done = await office.dead(*words, DATABASE_URL=noted_in)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    noted = [("cli", "dead_replayed", "code lead_gone", "mended", 2)]
+    assert await actions(noted_in) == noted
+    await record(office.redis_url, noted_in)
+    assert await actions(noted_in) == noted
+
+
+async def test_a_replay_without_postgres_is_noted_once_it_is_back(office, noted_in):
+    """It goes on and says so; the note rides in the event, from where the projector writes it once."""
+    event_id = await office.give_up("L-1", "lead_gone")
+    done = await office.dead("replay", event_id, "--reason", "mended", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "warning: noted in operator_actions only once it is back: Postgres is not" in done.stderr
+    noted = [("cli", "dead_replayed", f"event {event_id}", "mended", 1)]
+    for _ in range(2):  # the second time as a projector that reads from an older checkpoint
+        await record(office.redis_url, noted_in)
+        assert await actions(noted_in) == noted
+        conn = await asyncpg.connect(noted_in)
+        actor = await conn.fetchval("SELECT actor FROM operator_actions")
+        await conn.execute("DELETE FROM projection_checkpoints")
+        await conn.close()
+    assert actor == f"{getpass.getuser()}@{socket.gethostname()}"

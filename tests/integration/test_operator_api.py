@@ -133,6 +133,13 @@ async def test_a_reason_that_postgres_refuses_is_noted_as_it_can_be(
     answer = await door.ask("POST", path, json={"reason": "asked\x00 by phone"}, headers=BEARER)
     assert answer.status == 200
     assert (await actions(database_url))[-1][3] == "asked\ufffd by phone"
+    await end(redis_url, event_id, error="C2S answered 500")
+    order = {"reason": "C2S is\x00 back", "all": True}
+    assert (await door.ask("POST", "/api/v1/replay", json=order, headers=BEARER)).json["done"] == 1
+    await record(redis_url, database_url)
+    story = (await door.ask("GET", f"/api/v1/events/{event_id}", headers=BEARER)).json
+    assert story["row"]["status"] == "received"
+    assert [f["reason"] for f in story["facts"] if f["type"] == "event_replayed"] == ["C2S is\ufffd back"]
 
 
 async def test_dead_letters_are_replayed_and_discarded(door: Door, redis_url: str, database_url: str) -> None:
