@@ -4,9 +4,11 @@ import asyncio
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -19,11 +21,14 @@ from ops.dead import DeadLetters, Filter
 from ops.persons import Persons
 from ops.postgres import create_pool
 from ops.rotate_keys import rotate
-from ops.seal import codec_of
+from ops.seal import SealingCodec, codec_of, key_of
 from ops.settings import Settings
 from ops.settings.privacy import Privacy
+from ops.subjects import Found
 from projections.models import models
 from projections.rebuild.run import Rebuild
+from projections.subjects.erase import Eraser
+from schema.errors import CodecError, KeyMissing
 
 OLD, NEW = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
@@ -74,6 +79,25 @@ async def everything(world: World) -> str:
         said += [r["said"].encode() for r in rows]
     await conn.close()
     return b"\n".join(said).decode()
+
+
+def sealed_texts(everything: str) -> set[str]:
+    """Every text that is sealed under a data key of its own."""
+    return set(re.findall(r"sealed:v1:[0-9a-f]{8}:[A-Za-z0-9+/=]+", everything))
+
+
+def data_keyed(text: str) -> bytes:
+    """What of a sealed text its data key alone opens: it stays as it is when that is wrapped anew."""
+    return base64.b64decode(text.rpartition(":")[2])[60:]
+
+
+def text_of(codec: SealingCodec, event_id: str, stored: set[str]) -> str:
+    """The sealed payload of an event among texts."""
+    for text in stored:
+        with suppress(CodecError):
+            codec.open(event_id, "payload", text)
+            return text
+    raise AssertionError
 
 
 async def test_nothing_of_a_person_is_readable_but_with_the_keys(sealed):
@@ -187,6 +211,30 @@ async def test_rotation_under_traffic_fails_no_read_and_frees_the_old_key(sealed
     for row in await conn.fetch("SELECT cpf, cpf_sealed FROM people"):
         assert len(who[row["cpf"]].open("cpf", row["cpf_sealed"])) == 11
     await conn.close()
+
+
+async def test_a_backup_says_nothing_of_the_erased_once_the_old_key_is_destroyed(sealed):
+    """Rotation wraps anew only what is still there: who has today's keys and stores opens no older copy."""
+    conn = await asyncpg.connect(sealed.settings.database_url.get_secret_value())
+    old, new = codec_of(sealed.settings), codec_of(with_keys(sealed.settings, NEW))
+    async with projecting(sealed) as catch_up, sealed.engine():
+        gone, stays = [await sealed.accept(lead) for lead in ("backup-erased", "backup-stays")]
+        await sealed.ends(2)
+        await catch_up()
+    backup = sealed_texts(await everything(sealed))
+    eraser = Eraser(conn, sealed.redis, sealed.settings.model_copy(update={"heartbeat_secs": 0.2}), old)
+    await eraser.erase(Found((), ("backup-erased",), ()), actor="test", reason="asked for")
+    await rotate(with_keys(sealed.settings, NEW, OLD), lambda *_: None)
+    await conn.close()
+    live = sealed_texts(await everything(sealed))
+    assert {key_of(text) for text in live} == {new.newest}
+    for text in backup:
+        with pytest.raises(KeyMissing):
+            new.open(gone, "payload", text)
+    # Nor does a data key of today open it: the texts of the erased have none any more.
+    kept = {data_keyed(text) for text in live}
+    assert data_keyed(text_of(old, stays, backup)) in kept
+    assert data_keyed(text_of(old, gone, backup)) not in kept
 
 
 async def test_rotation_reaches_what_waits_in_redis(sealed):
