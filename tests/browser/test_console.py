@@ -88,7 +88,7 @@ def send(up: Up, lead_id: str) -> None:
 
 
 def test_the_work_of_an_operator(up: Up, page: Page) -> None:
-    """Find a dead event, read its story, see its payload, replay it, watch it succeed, see the chart move."""
+    """Find a dead event, see its payload, replay it, watch it succeed, see its message and the chart move."""
     up.sandbox("faults", {"target": "c2s.create_message", "kind": "error", "status": 404, "times": 1})
     send(up, "lead-gone")
     status = "SELECT status FROM webhook_events WHERE lead_id = 'lead-gone'"
@@ -114,6 +114,11 @@ def test_the_work_of_an_operator(up: Up, page: Page) -> None:
     page.get_by_role("button", name="Confirm").click()
     expect(page.locator("#status")).to_have_text("success", timeout=WAIT_MS)  # live: nothing was reloaded
     expect(page.locator(".timeline")).to_contain_text("Put back to work: the lead is back at C2S")
+    story = page.locator("#story")
+    expect(story.locator("pre")).to_have_count(0)
+    story.get_by_label("Reason").fill("the broker asked what we wrote")
+    story.get_by_role("button", name="Reveal the message").click()
+    expect(story.locator("pre")).to_contain_text("ref: ")
     shot(page, "console-event")
     assert len(up.messages("lead-gone")) == 1
     page.goto(f"{up.note['ingress_url']}/console?span=15m")
@@ -129,6 +134,7 @@ def test_the_work_of_an_operator(up: Up, page: Page) -> None:
     expect(received).to_have_text(str(before + 1))
     page.goto(f"{up.note['ingress_url']}/console/actions")
     expect(page.locator("table")).to_contain_text("revealed a webhook")
+    expect(page.locator("table")).to_contain_text("revealed a message")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
