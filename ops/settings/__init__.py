@@ -5,7 +5,7 @@ newline is dropped): the way secrets are mounted. The README's table is made fro
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,11 +27,22 @@ from ops.settings.privacy import Privacy
 from ops.settings.reconcile import Reconcile
 from ops.settings.record import LEAST_KEPT, Record
 from ops.settings.subscription import Subscription
+from ops.settings.urls import HTTP, wrong_url
 from schema.errors import SettingsError
 
 __all__ = ["NO_SECRET", "Role", "Settings", "load_settings", "rate_burst", "rate_interval_s"]
 
 Role = Literal["ingress", "processor", "projector", "cli"]
+
+_URLS: dict[str, Sequence[str]] = {
+    "REDIS_URL": (),  # `place_of` knows which
+    "DATABASE_URL": ("postgresql", "postgres"),
+    **dict.fromkeys(("C2S_BASE_URL", "DIRETRIX_BASE_URL", "WORK_API_BASE_URL"), HTTP),
+    **dict.fromkeys(("FORWARD_URL", "NOTIFY_URL", "HEARTBEAT_URL", "HEARTBEAT_CHECK_URL"), HTTP),
+    **dict.fromkeys(("ALERT_SLACK_URL", "ALERT_PAGERDUTY_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"), HTTP),
+    "SMTP_URL": ("smtp", "smtps"),
+}
+_NEEDED = ("REDIS_URL", "DATABASE_URL", "C2S_BASE_URL", "DIRETRIX_BASE_URL", "WORK_API_BASE_URL")
 
 
 # The last base's fields come first in the table.
@@ -132,26 +143,25 @@ def _relations(s: Settings) -> list[str]:
             not s.alert_email_to or bool(s.alert_email_from and s.smtp_url.get_secret_value()),
             "ALERT_EMAIL_TO: needs ALERT_EMAIL_FROM and SMTP_URL as well",
         ),
-        (not (wrong := _wrong_redis(s.redis_url)), f"REDIS_URL: {wrong}"),
-        (
-            _scheme(s.database_url) in ("postgresql", "postgres"),
-            "DATABASE_URL: must begin with postgresql:// or postgres://",
-        ),
         ("{id}" in s.c2s_message_path, "C2S_MESSAGE_PATH: must contain {id}"),
     )
-    return [text for holds, text in rules if not holds]
+    return [text for holds, text in rules if not holds] + [
+        f"{name}: {wrong}" for name, schemes in _URLS.items() if (wrong := _wrong(s, name, schemes))
+    ]
 
 
-def _wrong_redis(url: SecretStr) -> str:
-    try:
-        place_of(url.get_secret_value())
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _scheme(url: SecretStr) -> str:
-    return url.get_secret_value().partition("://")[0]
+def _wrong(s: Settings, name: str, schemes: Sequence[str]) -> str:
+    value: str | SecretStr = getattr(s, name.lower())
+    url = value if isinstance(value, str) else value.get_secret_value()
+    if not url and name not in _NEEDED:
+        return ""
+    wrong = wrong_url(url, schemes)
+    if not wrong and name == "REDIS_URL":
+        try:
+            place_of(url)
+        except ValueError as error:
+            return str(error)
+    return wrong
 
 
 def _missing(s: Settings, role: Role) -> list[str]:

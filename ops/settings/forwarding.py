@@ -1,6 +1,6 @@
 """Settings of forwarding during a migration."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from ops.settings.kinds import NO_SECRET, Seconds
@@ -18,10 +18,3 @@ class Forwarding(BaseSettings):
         gt=0,
         description="age at which a copy that cannot be delivered is given up (`3d`, `12h`)",
     )
-
-    @field_validator("forward_url")
-    @classmethod
-    def _is_http(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and not value.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("must start with https:// or http://")
-        return value

@@ -14,7 +14,6 @@ import pytest
 from acceptance.canaries import (
     OF_ONE_LEAD,
     Canaries,
-    body,
     files_of,
     lead_ids,
     marks,
@@ -23,6 +22,7 @@ from acceptance.canaries import (
     shown,
     spellings,
 )
+from acceptance.canary_hands import Hands
 from support_ingress import PREVIOUS
 from support_otlp import collector
 from support_subjects import postgres_texts, redis_texts
@@ -32,9 +32,7 @@ from chaos import facts
 from chaos.system import System, running
 from ops.redis import Client, command_client
 from ops.sandbox.webhooks import webhook_body
-from schema.keys import GROUP, Keys
 
-KEYS = Keys(0)
 KEY = base64.b64encode(os.urandom(32)).decode()
 C2S = Path(sys.executable).with_name("c2s")
 FAULTS = (
@@ -53,7 +51,7 @@ SAID = {
     "webhook.spooled", "webhook.unavailable", "auth.rejected", "auth.previous_secret", "append.retried",
     "redis.refused", "redis.unavailable", "stream.recreated", "lease.expired", "attempt.failed",
     "api.throttled", "c2s.unauthorized", "lead.gone", "lead.dead_lettered", "enrichment.malformed",
-    "projector.stalled", "shutdown.drained", "send.ambiguous",
+    "projector.stalled", "shutdown.drained", "send.ambiguous", "lease.lost", "stream.pending_lost",
 }  # fmt: skip
 # Where docs/privacy.md says that personal data stands in clear while there are no PAYLOAD_KEYS.
 TABLES = {"event_log", "webhook_events", "webhook_duplicates", "people", "ingress_spool"}
@@ -61,11 +59,12 @@ STREAMS = ("c2s:{0}:webhooks", "c2s:{0}:outcomes", "c2s:{0}:dead", "c2s:{0}:step
 
 
 class Storm:
-    """The hands that hurt a system while canaries go through it."""
+    """A system in which canaries go through every fault."""
 
     def __init__(self, system: System, client: Client, folder: Path) -> None:
         self.system, self.client, self.folder = system, client, folder
         self.canaries = Canaries(system)
+        self.hands = Hands(system, self.canaries, client, folder)
         self.before: dict[str, str] = {}  # all of Redis, as it was before it was wiped
 
     async def through_all(self) -> None:
@@ -73,10 +72,16 @@ class Storm:
             await self.system.fault(times=2, **fault)
         await self.canaries.good()
         await self.canaries.bad()
-        await self.processors_die()
+        hands = self.hands
+        await hands.settings_are_wrong()
+        await hands.one_sleeps()
+        await hands.both_die()
+        await hands.entry_is_deleted()
         self.system.hurt("projector", signal.SIGKILL)
-        await self.stores_go()
-        await self.client.xgroup_destroy(KEYS.webhooks, GROUP)
+        await hands.clock_is_wrong()
+        await hands.disks_are_full()
+        await hands.stores_go()
+        await hands.stream_goes()
         await self.rest()
         self.before = await redis_texts(self.client)
         await self.client.flushall()
@@ -86,41 +91,7 @@ class Storm:
         await self.canaries.ask(
             webhook_body("canary-waits", "on_create_lead", "seed", datetime.now(UTC)), 200
         )
-        await until_so(lambda: "c2s.unauthorized" in self.logs(), 60)
-
-    async def processors_die(self) -> None:
-        """Killed while they hold a lease: they are stopped first, so that none can end in between."""
-        names = ("processor-1", "processor-2")
-        await self.system.fault(target="diretrix", kind="timeout", times=8)
-
-        async def caught() -> bool:
-            for name in names:
-                self.system.hurt(name, signal.SIGSTOP)
-            if [key async for key in self.client.scan_iter(f"{KEYS.prefix}:lead:processing:*")]:
-                return True
-            for name in names:
-                self.system.hurt(name, signal.SIGCONT)
-            return False
-
-        await self.canaries.ask(body("canary-killed"), 200)
-        await until(caught, seconds=60)
-        for name in names:
-            self.system.hurt(name, signal.SIGKILL)
-        await until_so(lambda: "lease.expired" in self.logs(), 60)
-
-    async def stores_go(self) -> None:
-        """A Redis without memory, none, neither store; then all is back and the spool is drained."""
-        redis, postgres = (self.system.servers[name].proxy for name in ("redis", "postgres"))
-        await self.client.config_set("maxmemory", "1")
-        await self.canaries.ask(body("canary-full"), 200)
-        await self.client.config_set("maxmemory", "0")
-        redis.refuse()
-        await self.canaries.ask(body("canary-spooled"), 200)
-        postgres.refuse()
-        await self.canaries.ask(body("canary-unavailable"), 503)
-        redis.flow()
-        await until_so(lambda: "projector.stalled" in self.logs(), 60)
-        postgres.flow()
+        await until_so(lambda: "c2s.unauthorized" in hands.logs(), 60)
 
     async def rest(self) -> None:
         """Until all that was accepted is final and recorded."""
@@ -142,9 +113,6 @@ class Storm:
         out, _ = await ran.communicate()
         assert ran.returncode == 0, out
         return out.decode()
-
-    def logs(self) -> str:
-        return "\n".join(text for _, text in files_of(self.folder))
 
 
 @pytest.mark.timeout(600)  # two systems start; the rest waits for what happens
@@ -170,7 +138,7 @@ async def test_nobody_is_found_outside_the_sealed_places(tmp_path: Path, keys: s
             storm = Storm(system, client, tmp_path)
             await storm.through_all()
             db = await asyncpg.connect(system.ready["database_url"])
-            said = {"answers": "\n".join(storm.canaries.said)}
+            said = {"answers": "\n".join(storm.canaries.said), "starts": "\n".join(storm.hands.said)}
             said["commands"] = "\n".join(
                 [await storm.c2s("events", "show", "canary-marked"), await storm.c2s("events", "list")]
             )
@@ -184,7 +152,7 @@ async def test_nobody_is_found_outside_the_sealed_places(tmp_path: Path, keys: s
         said["spans"] = b"".join(received.raw).decode("utf-8", errors="replace")
     said |= dict(files_of(tmp_path))
     assert shown(said, marked) == {}
-    logged = storm.logs()
+    logged = storm.hands.logs()
     assert {name for name in SAID if name not in logged} == set()
     found = set(shown({place: place + text for place, text in held.items()}, marked))
     if keys:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.settings import load_settings, rate_interval_s
+from ops.settings import Settings, load_settings, rate_interval_s
 from schema.errors import SettingsError
 
 DOOR = {"C2S_WEBHOOK_SECRET": "s"}
@@ -53,6 +53,27 @@ def test_a_wrong_secret_value_is_not_quoted():
     with pytest.raises(SettingsError) as caught:
         load_settings("ingress", {**DOOR, "PORT": "hunter2"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*Settings.model_fields, *(f"{n}_file" for n in Settings.model_fields)])
+@pytest.mark.parametrize("role", ["ingress", "processor"])
+def test_what_stands_in_the_wrong_place_is_not_quoted(name, role):
+    """A secret, a URL with a password, a person: whatever a setting is given, its error does not show it."""
+    for value in ("hunter2 zumira@example.com", "http://zumira:hunt/er2@h", "redis://zumira@[hunter2]/0"):
+        said = ""
+        try:
+            load_settings(role, {**DOOR, name.upper(): value})
+        except SettingsError as error:
+            said = str(error)
+        assert [part for part in (value, "hunt", "zumira") if part in said] == []
+
+
+@pytest.mark.parametrize("url", ["redis://:pa/ss@h:6379/0", "redis://:p@h:port/0", "redis://:p@[h/0"])
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL", "SMTP_URL", "FORWARD_URL", "C2S_BASE_URL"])
+def test_a_password_that_is_not_escaped_in_a_url_is_explained(name, url):
+    """The drivers' own errors came later, as tracebacks that showed a part of it."""
+    with pytest.raises(SettingsError, match=f"{name}: is no URL: .* in a password / .* written as %2F"):
+        load_settings("cli", {name: url})
 
 
 @pytest.mark.parametrize(
