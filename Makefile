@@ -38,6 +38,10 @@ test: $(STAMP) ## run every test on real servers, JOBS files at a time
 bench: $(STAMP) ## every figure beside its floor, interleaved (ARGS="--only ingress --rounds 5")
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-smoke
+bench-smoke: $(STAMP) ## the bench in small, asserting on commands, calls and bytes, never on times (part of make test)
+	@$(BIN)/pytest -q tests/bench $(ARGS)
+
 .PHONY: scale
 scale: $(STAMP) ## a million webhooks in the record: written, asked, rebuilt (ARGS="--events 100000")
 	@PYTHONPATH=tests $(BIN)/python -m scale $(ARGS)

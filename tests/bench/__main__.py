@@ -24,7 +24,8 @@ SCENARIOS = {
     "processing": 20_000,
     "projection": 20_000,
     "end_to_end": 12_000,
-    "commands": 600,  # idle seconds
+    "commands": 600,
+    "idle": 600,  # seconds
     "budget": 200,
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 
 from bench.http_load import post
@@ -34,15 +35,26 @@ class Fleet:
 
     port: int
     redis_url: str
+    sandbox_url: str
     conn: asyncpg.Connection
     processes: dict[str, subprocess.Popen[bytes]]
+
+    async def good_ends(self) -> int:
+        """Events whose good end is on record."""
+        found: int = await self.conn.fetchval("SELECT count(*) FROM webhook_events WHERE status = 'success'")
+        return found
+
+    async def outside_calls(self) -> dict[str, int]:
+        """Calls that the sandbox has answered so far, by API and name."""
+        url = f"{self.sandbox_url}/_sandbox/state"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            calls: dict[str, int] = (await answer.json())["calls"]
+        return calls
 
     async def ended(self, count: int, within_s: float) -> float:
         """Until so many events have their good end on record; seconds that it took."""
         begun = time.monotonic()
-        while (
-            await self.conn.fetchval("SELECT count(*) FROM webhook_events WHERE status = 'success'") < count
-        ):
+        while await self.good_ends() < count:
             if time.monotonic() - begun > within_s:
                 raise TimeoutError(f"fewer than {count} events ended")
             await asyncio.sleep(0.1)
@@ -82,7 +94,7 @@ async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fle
         answers(door)
         conn = await asyncpg.connect(database.url)
         try:
-            made = Fleet(door, redis.url, conn, processes)
+            made = Fleet(door, redis.url, f"http://127.0.0.1:{outside}", conn, processes)
             await send(door, [request("warm")])
             await made.ended(1, 60)
             yield made
@@ -90,9 +102,9 @@ async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fle
             await conn.close()
 
 
-def request(lead: str, action: str = CREATE) -> bytes:
-    """A signed webhook of 200 bytes, without the customer."""
-    raw = body(lead, action=action)
+def request(lead: str, action: str = CREATE, size: int = 200) -> bytes:
+    """A signed webhook of so many bytes, without the customer."""
+    raw = body(lead, size, action)
     return post(PATH, raw, **{"X-C2S-Signature": sign(SECRET, raw)})
 
 

@@ -23,6 +23,8 @@ BOUNDS = {
     "end_to_end": "Processor time of each lead's outside calls, and of the sandbox that answers them; all"
     " our processes share one core here.",
     "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",
+    "idle": "`BLOCK_SECS`: one blocking read a minute of each; a look for crashed owners every half hour, and"
+    " a check of the alerts every three hours, are all that comes on top.",
     "budget": "The limit itself: sixty calls a minute.",
 }
 
