@@ -4,6 +4,9 @@ One look-up in flight per question: who finds it locked looks again after growin
 leads of one person at once). A lock lives as long as a lease and is renewed while its owner looks up: a crash
 holds others up no longer than it does its own lead, and one that lapses too soon costs one more call.
 "Nothing is known" is kept too, for an hour at most.
+
+A look asks for the turn of the call that it may lead to, and looks at the same time share a call; an answer
+is kept with the next of them (see `processor.exchange`).
 """
 
 import asyncio
@@ -17,15 +20,15 @@ import orjson
 import structlog
 
 from ops.fingerprint import Fingerprints
-from ops.redis import Client, run
 from ops.settings import Settings
 from ops.together import end_all
+from processor.budget import Asking, Begun
+from processor.exchange import Exchange
 from processor.people import Found
 from processor.profile import Profile
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, StorageUnavailable
-from schema.keys import cache_keys
-from schema.scripts import ScriptCall, script
+from schema.outside import Op, keep, look, read_look
 
 log = structlog.get_logger()
 
@@ -33,6 +36,7 @@ _NOTHING_TTL_S = 3600
 _RENEWALS = 3  # in the life of a lock
 _FIRST_PAUSE_S = 0.2
 _MOST_PAUSE_S = 3.0
+_API_OF = {"phone": "diretrix", "email": "diretrix", "cpf": "work"}
 
 
 class PeopleSource(Protocol):
@@ -44,18 +48,28 @@ class ProfileSource(Protocol):
     async def profile(self, cpf: str) -> Profile | None: ...
 
 
+class Ahead(Protocol):
+    """The turn of a call, asked for before it is known whether the call is needed (see `processor.gate`)."""
+
+    def ahead(self, api: str) -> Asking | None: ...
+    def begin(self, begun: Begun | None) -> None: ...
+
+
 class LookUps:
     """The cache itself: JSON texts by kind and question."""
 
     def __init__(
         self,
-        client: Client,
+        exchange: Exchange,
+        turns: Ahead,
         codec: PayloadCodec,
         fingerprints: Fingerprints,
         settings: Settings,
+        *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._client = client
+        self._exchange = exchange
+        self._turns = turns
         self._codec = codec
         self._fingerprints = fingerprints
         self._ttl_s = settings.profile_cache_secs
@@ -72,41 +86,44 @@ class LookUps:
         if not self._ttl_s:
             return await fetch()
         name, token = self._fingerprints.of(kind, asked), secrets.token_hex(8)
-        ask = ScriptCall(script("cache_ask"), cache_keys(name), [token, str(round(self._lock_s * 1000))])
+        ask = look(name, token, self._lock_s)
+        turn = self._turns.ahead(_API_OF[kind])
         pause_s = _FIRST_PAUSE_S
         while True:
-            reply = await run(self._client, ask)
-            if reply[0] == b"hit":
+            reply, *told = await self._exchange.ask(ask, *([turn.op] if turn else []))
+            looked = read_look(reply)
+            if looked.state == "hit":
                 with suppress(CodecError, orjson.JSONDecodeError):
-                    return orjson.loads(self._codec.open(name, kind, reply[1].decode()))
+                    return orjson.loads(self._codec.open(name, kind, looked.answer))
                 return await fetch()
-            if reply[0] == b"mine":
+            if looked.state == "mine":
+                self._turns.begin(turn.begun(told[0]) if turn else None)
                 return await self._fetch(kind, name, ask, fetch)
-            await self._sleep(min(pause_s, int(reply[1]) / 1000))
+            await self._sleep(min(pause_s, looked.wait_s))
             pause_s = min(pause_s * 2, _MOST_PAUSE_S)
 
-    async def _fetch(
-        self, kind: str, name: str, ask: ScriptCall, fetch: Callable[[], Awaitable[object]]
-    ) -> object:
-        stored, ttl_s, token = "", self._ttl_s, ask.args[0]
+    async def _fetch(self, kind: str, name: str, ask: Op, fetch: Callable[[], Awaitable[object]]) -> object:
+        token = ask.texts[0]
         holding = asyncio.create_task(self._hold(ask))
         try:
             answer = await fetch()
-            stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
-            ttl_s = ttl_s if answer else min(ttl_s, _NOTHING_TTL_S)
-        finally:
+        except BaseException:
             await end_all({holding})
-            keep = ScriptCall(script("cache_keep"), cache_keys(name), [token, stored, str(ttl_s)])
             with suppress(StorageUnavailable):
-                await asyncio.shield(run(self._client, keep))
+                await asyncio.shield(self._exchange.ask(keep(name, token, "", 0)))
+            raise
+        stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
+        ttl_s = self._ttl_s if answer else min(self._ttl_s, _NOTHING_TTL_S)
+        self._exchange.later(keep(name, token, stored, ttl_s))
+        await end_all({holding})
         return answer
 
-    async def _hold(self, ask: ScriptCall) -> None:
+    async def _hold(self, ask: Op) -> None:
         """Renew the lock until cancelled."""
         while True:
             await asyncio.sleep(self._lock_s / _RENEWALS)
             with suppress(StorageUnavailable):
-                await run(self._client, ask)
+                await self._exchange.ask(ask)
 
 
 class CachedPeople:

@@ -57,7 +57,10 @@ class Executor:
         current_work.set(work)
         bound = _bound(work)
         try:
-            with traces.span("attempt", work.event.traceparent, **_traced(work)) as attempting:
+            with (
+                self.store.rhythm.attempt(),
+                traces.span("attempt", work.event.traceparent, **_traced(work)) as attempting,
+            ):
                 item = await self._attempt(work, bound)
                 attempting.set(outcome=outcome_of(item))
             return item  # noqa: TRY300 -- what follows is the other way

@@ -1,6 +1,7 @@
 """Between the pipeline and the outside: a turn before each call, and what its end teaches the fleet.
 
-* before: the call's turn in the budget (or the one reserved for it), its count, a last look at the lease.
+* before: the call's turn in the budget (or the one reserved for it, or asked for together with the look into
+  the kept look-ups), its count, a last look at the lease.
 * after: a 429 pauses the fleet's calls; a failure is told to the circuit breaker, and where the breaker is
   open already (a failed probe, a call that was under way when it opened) the error becomes `CircuitOpen`,
   which spends no attempt. An error of a call that may have had its effect stays as it is: the
@@ -11,7 +12,7 @@ from contextvars import ContextVar
 
 import structlog
 
-from processor.budget import PAUSE_S, Grant, Turns
+from processor.budget import PAUSE_S, Asking, Begun, Grant, Turns
 from processor.outside.answers import Malformed
 from processor.work import Work, current_work
 from schema.budget import Priority
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 
 # Both hooks of a call run in the task that makes it, and a task makes one call at a time.
 _granted: ContextVar[Grant | None] = ContextVar("granted", default=None)
+_begun: ContextVar[Begun | None] = ContextVar("begun", default=None)
 
 
 class Gate:
@@ -38,18 +40,31 @@ class Gate:
         """
         work.reserved[api] = await self._turns.acquire(api, work.entry.priority)
 
+    def ahead(self, api: str) -> Asking | None:
+        """A question for the turn of this task's next call, to be asked with a look; None: needs no turn."""
+        work = current_work.get()
+        return self._turns.asking(api, work.entry.priority if work else Priority.RECONCILE)
+
+    def begin(self, begun: Begun | None) -> None:
+        """What this task's next call was told when it asked ahead."""
+        _begun.set(begun)
+
     async def before(self, api: str, _call: str) -> None:
         """Wait for the call's turn; see `reserve` for what it raises.
 
         Raises:
             LeaseLost: a message was about to be sent without a lease.
         """
+        begun = _begun.get()
+        if begun is not None:
+            _begun.set(None)
+            begun = begun if begun.api == api else None
         work = current_work.get()
         if work is None:
-            _granted.set(await self._turns.acquire(api, Priority.RECONCILE))
+            _granted.set(await self._turns.acquire(api, Priority.RECONCILE, begun))
             return
         grant = work.reserved.pop(api, None)
-        _granted.set(grant or await self._turns.acquire(api, work.entry.priority))
+        _granted.set(grant or await self._turns.acquire(api, work.entry.priority, begun))
         work.calls[api] += 1
         if work.sending:
             work.still_mine()

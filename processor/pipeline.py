@@ -1,12 +1,16 @@
 """The pipeline: lead -> people -> profiles -> message -> send -> done.
 
-Each step that cost outside calls is recorded (sealed) before the next begins, so a retry resumes after it.
+What steps cost outside is not paid for twice: a retry resumes after them. What C2S told is recorded
+(sealed) at once. Look-ups are kept for the fleet as soon as they are answered (`processor.cache`), so after
+a crash they are found there; they are recorded together with the send intent, or when the attempt fails.
+Where they are kept for less than an hour, or not at all, each step is recorded before the next begins.
+
 The lead is fetched only if the webhook did not carry the customer: C2S calls are the scarcest thing we have.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
@@ -34,13 +38,14 @@ from processor.work import Work
 from schema.budget import FOLLOW_UP
 from schema.calls import BURSTS, Appending
 from schema.codec import PayloadCodec
-from schema.errors import CircuitOpen, StorageUnavailable
+from schema.errors import CircuitOpen, LeaseLost, StorageUnavailable
 from schema.identity import CLOSE, UPDATE, is_forced
 from schema.lead import Customer, Lead, lead_of
 
 log = structlog.get_logger()
 
 WITHOUT = "without"
+_KEPT_LONG_S = 3600  # a crash is taken over, and most outages are over, in less
 _SAME_WHATEVER = "same"  # no fingerprint looks like this
 
 Append = Callable[[Appending], Awaitable[object]]
@@ -106,7 +111,14 @@ class Pipeline:
         contact = self._contact(customer)
         if known == contact:
             return Result("unchanged", contact=contact)
-        return replace(await self._answer(work, customer), contact=contact)
+        try:
+            answer = await self._answer(work, customer)
+        except LeaseLost:
+            raise
+        except Exception:
+            await self._save(work)
+            raise
+        return replace(answer, contact=contact)
 
     async def _without_a_look(self, work: Work, past: Past | None) -> Result | None:
         """The end of an event that needs no look at its lead; None for the others."""
@@ -216,7 +228,7 @@ class Pipeline:
             self.diretrix.by_email(email) if email else _nothing(),
         )
         people = match_people(phone, by_phone, email, by_email)
-        await self._note(work, "people", people_json.to_json(people))
+        await self._note(work, "people", people_json.to_json(people), kept=True)
         return people
 
     async def _profiles(self, work: Work, people: People) -> dict[str, Profile]:
@@ -229,7 +241,8 @@ class Pipeline:
             if profile is not None:
                 profiles[cpf] = profile
         if people.cpfs:
-            await self._note(work, "profiles", {c: profile_json.to_json(p) for c, p in profiles.items()})
+            form = {c: profile_json.to_json(p) for c, p in profiles.items()}
+            await self._note(work, "profiles", form, kept=True)
         return profiles
 
     def _message(self, work: Work, people: People, profiles: dict[str, Profile], *, pending: bool) -> str:
@@ -249,10 +262,19 @@ class Pipeline:
         stored = work.steps.get(step)
         return orjson.loads(self.codec.open(work.event.event_id, step, stored)) if stored else None
 
-    async def _note(self, work: Work, step: str, form: object) -> None:
+    async def _note(self, work: Work, step: str, form: object, *, kept: bool = False) -> None:
+        """Record a step: at once, or (``kept``: its look-ups are) with what is recorded next."""
         sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
-        await self.store.record(work.lease, work.event.event_id, step, sealed)
-        work.steps[step] = sealed
+        work.steps[step] = work.unrecorded[step] = sealed
+        if not kept or self.settings.profile_cache_secs < _KEPT_LONG_S:
+            await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded))
+            work.unrecorded.clear()
+
+    async def _save(self, work: Work) -> None:
+        """Record what is not yet: the attempt fails, and the next may come when nothing is kept any more."""
+        if work.unrecorded:
+            with suppress(LeaseLost, StorageUnavailable):  # as the end of the attempt will find out
+                await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded))
 
 
 def _asked_again(work: Work) -> bool:

@@ -1,10 +1,13 @@
 """Send: one message per event, as far as the outside world allows.
 
-Protocol: take the turn in C2S's budget -> record the intent (fenced) -> POST with the marker -> record that
-it was sent. Redis is the authority on intents, C2S on messages. Whoever finds an intent without a *sent*, or
-works on an event whose earlier attempt ended unseen, first reads the lead and looks for the marker: found ->
-it was sent; absent -> POST; unreadable -> wait. A POST that certainly had no effect (refused, 4xx, 429)
-takes the intent back.
+Protocol: take the turn in C2S's budget -> record the intent (fenced), and with it the steps that led here ->
+POST with the marker -> `finish`, which is the record of the send. Redis is the authority on intents, C2S on
+messages. Whoever finds an intent in an event that is not finished, or works on one whose earlier attempt
+ended unseen, first reads the lead and looks for the marker: found -> it was sent; absent -> POST; unreadable
+-> wait. A POST that certainly had no effect (refused, 4xx, 429) takes the intent back.
+
+A crash between POST and finish therefore costs a look at the lead. Where nobody may look (`at_most_once`),
+it is recorded by itself that the message was *sent*.
 
 The turn comes first, so that no wait lies between intent and POST: an ambiguous send settles from then on.
 
@@ -81,10 +84,11 @@ class Sender:
                 api="c2s",
             )
         if (intent or work.verify) and await self._is_there(work, intent, ref):
-            await self._store.record(work.lease, event.event_id, SENT, ref)
+            await self._store.record(work.lease, event.event_id, {SENT: ref})
             return ref
         await self._post(work, text)
-        await self._store.record(work.lease, event.event_id, SENT, ref)
+        if self._policy == "at_most_once":
+            await self._store.record(work.lease, event.event_id, {SENT: ref})
         reached("send.after_done")
         return ref
 
@@ -110,7 +114,11 @@ class Sender:
         event = work.event
         await self._reserve(work, "c2s")
         reached("send.before_intent")
-        await self._store.record(work.lease, event.event_id, INTENT, f"{work.now_s():.3f}")
+        intent = {**work.unrecorded, INTENT: f"{work.now_s():.3f}"}
+        grant = work.reserved.get("c2s")
+        hurry = grant is None or grant.paced
+        await self._store.record(work.lease, event.event_id, intent, hurry=hurry)
+        work.unrecorded.clear()
         work.sending = True
         reached("send.after_intent")
         work.still_mine()
@@ -123,7 +131,7 @@ class Sender:
             ) from error
         except Exception:
             # Every other error of this call says that nothing was sent: take the intent back.
-            await self._store.record(work.lease, event.event_id, INTENT, "")
+            await self._store.record(work.lease, event.event_id, {INTENT: ""})
             work.sending = False
             raise
         reached("send.after_post")

@@ -19,6 +19,7 @@ from ops.settings import Settings
 from processor.budget import Budgets
 from processor.cache import CachedPeople, CachedProfiles, LookUps
 from processor.engine import Engine, Lost
+from processor.exchange import Exchange
 from processor.executor import Executor
 from processor.gate import Gate
 from processor.history import History
@@ -29,7 +30,8 @@ from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.reconcile.service import on_schedule
 from processor.regroup import Regroup
-from processor.send import Reserve, Sender
+from processor.rhythm import Rhythm
+from processor.send import Sender
 from processor.store import LeadStore
 from schema.codec import PayloadCodec
 from schema.keys import Keys
@@ -47,7 +49,8 @@ def build_executor(
     codec: PayloadCodec,
     *,
     commands: Client,
-    reserve: Reserve,
+    exchange: Exchange,
+    gate: Gate,
     meters: Meters | None = None,
 ) -> Executor:
     """The executor of one partition over real clients."""
@@ -56,10 +59,10 @@ def build_executor(
         store,
         policy=settings.send_policy,
         settle_s=settings.http_timeout_secs * _SETTLE_FACTOR,
-        reserve=reserve,
+        reserve=gate.reserve,
     )
     fingerprints = Fingerprints.of_settings(settings)
-    look_ups = LookUps(commands, codec, fingerprints, settings)
+    look_ups = LookUps(exchange, gate, codec, fingerprints, settings)
     appender = Appender(
         commands,
         partitions=settings.stream_partitions,
@@ -107,7 +110,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         registry = new_registry()
         meters = Meters(registry)
         stack.enter_context(served(registry, settings.metrics_port))
-        gate = Gate(Budgets(commands, settings, meters=meters))
+        rhythm = Rhythm()
+        exchange = Exchange(commands, rhythm.gather_s)
+        stack.push_async_callback(exchange.aclose)
+        gate = Gate(Budgets(exchange, settings, meters=meters))
         clients = await stack.enter_async_context(
             open_clients(settings, gate.before, meters.called, gate.after)
         )
@@ -117,7 +123,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         for partition in range(settings.stream_partitions):
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
-            store = LeadStore(Keys(partition), commands, reader, settings)
+            store = LeadStore(Keys(partition), commands, reader, settings, rhythm)
             executor = build_executor(
                 store,
                 clients,
@@ -125,7 +131,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 settings,
                 codec,
                 commands=commands,
-                reserve=gate.reserve,
+                exchange=exchange,
+                gate=gate,
                 meters=meters,
             )
             lost, regroup = restore_lost(recovery, partition), Regroup(store, recovery, partition)

@@ -16,17 +16,18 @@ from ops.recover import mark_read
 from ops.redis import Client, run, translated
 from ops.settings import Settings
 from ops.unprojected import position
+from processor.rhythm import Rhythm
 from schema import calls, holding
 from schema.calls import Entered, Entry, Finished, Finishing, Lease
 from schema.errors import LeaseLost
 from schema.events import EventError, WebhookAccepted, decode, text_fields
+from schema.holding import Note
 from schema.keys import GROUP, Keys
 from schema.ticking import Ticked, read_tick, sweep
 from schema.ticking import tick as ticking
 
 log = structlog.get_logger()
 
-Note = tuple[Lease, str, str, str]
 _MOST_PER_CALL = 100
 _LEFT_BEHIND_S = 3600.0
 
@@ -34,14 +35,36 @@ _LEFT_BEHIND_S = 3600.0
 class LeadStore:
     """One partition's streams and leads, as one instance sees them."""
 
-    def __init__(self, keys: Keys, commands: Client, reader: Client, settings: Settings) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        commands: Client,
+        reader: Client,
+        settings: Settings,
+        rhythm: Rhythm | None = None,
+    ) -> None:
+        """Set up; nothing is read yet.
+
+        Args:
+            keys: of the partition.
+            commands: for short commands.
+            reader: for blocking reads.
+            settings: ours.
+            rhythm: of this instance's attempts; by default one of its own.
+        """
         self.keys = keys
+        self.rhythm = rhythm or Rhythm()
         self._commands = commands
         self._reader = reader
         self._settings = settings
         self._instance = settings.instance
-        self._records: Batcher[Note, int] = Batcher(self._flush_records, most=_MOST_PER_CALL)
-        self._finishes: Batcher[Finishing, Finished] = Batcher(self._flush_finishes, most=_MOST_PER_CALL)
+        gather_s = self.rhythm.gather_s
+        self._records: Batcher[Note, int] = Batcher(
+            self._flush_records, most=_MOST_PER_CALL, gather_s=gather_s
+        )
+        self._finishes: Batcher[Finishing, Finished] = Batcher(
+            self._flush_finishes, most=_MOST_PER_CALL, gather_s=gather_s
+        )
         self.take_next = True
 
     async def has_group(self) -> bool:
@@ -134,15 +157,17 @@ class LeadStore:
         )
         return [reply == 1 for reply in await run(self._commands, call)]
 
-    async def record(self, lease: Lease, event_id: str, name: str, text: str) -> None:
-        """Note a step.
+    async def record(
+        self, lease: Lease, event_id: str, steps: Mapping[str, str], *, hurry: bool = True
+    ) -> None:
+        """Note steps, all of them or none; without hurry they may wait a moment for those of others.
 
         Raises:
             LeaseLost: another owns the lead; nothing was changed.
         """
         reached("step.before")
-        if not await self._records.submit((lease, event_id, name, text)):
-            raise LeaseLost(f"the lease was lost before step {name} of event {event_id} was recorded")
+        if not await self._records.put(Note(lease, event_id, steps), hurry=hurry):
+            raise LeaseLost(f"the lease was lost before {', '.join(steps)} of event {event_id} was recorded")
         reached("step.after")
 
     async def finish(self, item: Finishing) -> Finished:

@@ -20,6 +20,7 @@ from ops.log import setup_logs
 from ops.redis import command_client
 from ops.settings import Settings, load_settings, rate_interval_s
 from processor.budget import Budgets
+from processor.exchange import Exchange
 from processor.outside import C2SClient, open_clients
 from processor.outside.http import BeforeCall
 from schema.errors import LeadstreamError, Permanent, SettingsError, StorageUnavailable
@@ -91,7 +92,7 @@ async def change(settings: Settings, words: argparse.Namespace, endpoint: Endpoi
     """
     client = command_client(settings.redis_url.get_secret_value())
     try:
-        async with open_clients(settings, _paced(Budgets(client, settings), settings)) as clients:
+        async with open_clients(settings, _paced(Budgets(Exchange(client), settings), settings)) as clients:
             await _check_token(clients.c2s)
             print("the token is good")  # noqa: T201 -- a command prints
             if endpoint is None:

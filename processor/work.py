@@ -19,7 +19,8 @@ class Work:
     """An attempt in progress; the only mutable thing of the pipeline.
 
     Attributes:
-        steps: finished steps by name, as recorded (sealed text).
+        steps: finished steps by name, as recorded or to be recorded (sealed text).
+        unrecorded: those of them that are not recorded yet; see `processor.pipeline`.
         verify: an earlier attempt ended unseen: read the lead before sending.
         sending: the send intent was recorded by this attempt, and not taken back.
         renewed_at: monotonic seconds just before the lease was last taken or renewed.
@@ -47,6 +48,7 @@ class Work:
     timings_ms: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     reserved: dict[str, Grant] = field(default_factory=dict)
+    unrecorded: dict[str, str] = field(default_factory=dict)
     began_at: float = field(init=False)
 
     def __post_init__(self) -> None:

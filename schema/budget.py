@@ -1,4 +1,4 @@
-"""The budget of outside calls: who goes first, how fast, and the scripts that decide it (docs/budget.md)."""
+"""The budget of outside calls: who goes first and how fast, as operations of `outside` (docs/budget.md)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from schema.events import WebhookAccepted
 from schema.identity import CLOSE, UPDATE
 from schema.keys import BudgetKeys
-from schema.scripts import ScriptCall, script
+from schema.outside import Op
 
 APIS = ("c2s", "diretrix", "work")
 FOLLOW_UP = "followup"
@@ -82,26 +82,53 @@ class Turn:
     probe: bool = False
 
 
-def ask(api: str, ticket: str, priority: Priority, spacing: Pace, *, probe_life_s: float) -> ScriptCall:
-    """Ask for a turn; the same ticket until it is given."""
+def ask(
+    api: str,
+    ticket: str,
+    priority: Priority,
+    spacing: Pace,
+    *,
+    probe_life_s: float,
+    after_look: bool = False,
+) -> Op:
+    """Ask for a turn; the same ticket until it is given.
+
+    Args:
+        api: to be called.
+        ticket: of the caller, unlike any other.
+        priority: its place.
+        spacing: of the API's calls.
+        probe_life_s: longest that a probe may take.
+        after_look: only where the look just before it says that the answer is to be fetched.
+    """
     times = (spacing.interval_s, spacing.late_s, probe_life_s, WINDOW_S / 2)
-    args = [ticket, str(int(priority)), *(f"{seconds * 1000:.3f}" for seconds in times)]
-    return ScriptCall(script("budget"), BudgetKeys(api).all, args)
+    texts = [ticket, str(int(priority)), *(f"{seconds * 1000:.3f}" for seconds in times)]
+    return Op("turn", BudgetKeys(api).all, [*texts, "1" if after_look else "0"])
 
 
-def read_ask(reply: Sequence[Any]) -> Turn:
-    state, number = reply[0].decode(), int(reply[1])
+def read_ask(reply: Sequence[Any]) -> Turn | None:
+    """The turn; None where it was asked for after a look and is not needed."""
+    state = reply[0].decode()
+    if state == "none":
+        return None
+    number = int(reply[1])
     return Turn("go", probe=number == 1) if state == "go" else Turn(state, wait_s=number / 1000)
 
 
-def leave(api: str, ticket: str) -> ScriptCall:
+def passing(api: str, calls: int) -> Op:
+    """Tell of calls to an API without a limit that took no turn; the reply says (1) whether more may."""
+    return Op("pass", [BudgetKeys(api).budget], [str(calls), f"{WINDOW_S * 500:.0f}"])
+
+
+def leave(api: str, ticket: str) -> Op:
     """The caller was cancelled: it waits no more."""
-    return _note(api, "leave", ticket)
+    keys = BudgetKeys(api)
+    return Op("leave", [keys.row, keys.seen], [ticket])
 
 
-def pause(api: str, seconds: float) -> ScriptCall:
+def pause(api: str, seconds: float) -> Op:
     """No call of the fleet before ``seconds`` from now."""
-    return _note(api, "pause", "", f"{seconds * 1000:.0f}")
+    return Op("pause", [BudgetKeys(api).budget], [f"{seconds * 1000:.0f}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +160,17 @@ class Turned:
     open_s: float
 
 
-def failed(api: str, ticket: str, policy: BreakerPolicy) -> ScriptCall:
+def failed(api: str, ticket: str, policy: BreakerPolicy) -> Op:
     """A call failed; the reply says whether the breaker is open now."""
     p = policy
     times = (f"{seconds * 1000:.0f}" for seconds in (p.open_s, p.open_max_s, WINDOW_S / 2))
-    return _note(api, "bad", ticket, str(p.rate), str(p.failures), *times)
+    return Op("bad", [BudgetKeys(api).budget], [ticket, str(p.rate), str(p.failures), *times])
 
 
-def mended(api: str, ticket: str) -> ScriptCall:
+def mended(api: str, ticket: str) -> Op:
     """A probe succeeded."""
-    return _note(api, "good", ticket)
+    return Op("good", [BudgetKeys(api).budget], [ticket])
 
 
 def read_note(reply: Sequence[Any]) -> Turned:
     return Turned(reply[0] == 1, int(reply[1]) / 1000)
-
-
-def _note(api: str, verb: str, ticket: str, *args: str) -> ScriptCall:
-    return ScriptCall(script("budget_note"), BudgetKeys(api).all, [verb, ticket, *args])

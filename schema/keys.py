@@ -7,6 +7,8 @@ and one script may touch them together.
 from dataclasses import dataclass
 
 GROUP = "processors"
+OUTSIDE = "c2s:{outside}"  # one hash slot, so that one script asks for all that a call needs
+_CACHE = f"{OUTSIDE}:cache:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,14 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class BudgetKeys:
-    """The key names of one outside API's budget, in a hash slot of their own."""
+    """The key names of one outside API's budget, in the hash slot of all that is shared about the outside."""
 
     api: str
 
     @property
     def budget(self) -> str:
         """Hash: when the fleet's next call is free, and the API's circuit breaker."""
-        return f"c2s:{{budget:{self.api}}}"
+        return f"{OUTSIDE}:budget:{self.api}"
 
     @property
     def row(self) -> str:
@@ -123,8 +125,12 @@ class BudgetKeys:
 
 def cache_keys(name: str) -> list[str]:
     """Strings: a look-up's answer, sealed, and the lock of who fetches it; ``name`` is a keyed hash."""
-    answer = f"c2s:{{cache:{name}}}"
-    return [answer, f"{answer}:lock"]
+    return [f"{_CACHE}{name}", f"{OUTSIDE}:lock:{name}"]
 
 
-CACHED = "c2s:{cache:*}"  # pattern of the answers' keys, for a scan by an operator's command
+def cached_name(key: str) -> str:
+    """The name under which an answer is kept."""
+    return key.removeprefix(_CACHE)
+
+
+CACHED = f"{_CACHE}*"  # pattern of the answers' keys, for a scan by an operator's command

@@ -19,14 +19,11 @@ ScriptName = Literal[
     "tick",
     "replay",
     "sweep",
-    "budget",
-    "budget_note",
+    "outside",
     "trim",
     "rewrap",
     "survey",
     "depth",
-    "cache_ask",
-    "cache_keep",
     "erase",
 ]
 

@@ -23,6 +23,7 @@ from ops.seal import codec_of
 from ops.settings import Settings, load_settings
 from processor.budget import Budgets
 from processor.engine import Engine
+from processor.exchange import Exchange
 from processor.gate import Gate
 from processor.outside import open_clients
 from processor.regroup import Regroup
@@ -93,12 +94,14 @@ class World:
         reader = blocking_client(settings.redis_url.get_secret_value(), block_s=settings.block_secs)
         pool = await create_pool(settings, min_size=0, max_size=2, application_name="test")
         stop = asyncio.Event()
-        gate = Gate(Budgets(commands, settings))
+        exchange = Exchange(commands)
+        gate = Gate(Budgets(exchange, settings))
         async with open_clients(settings, gate.before, settle=gate.after) as clients:
             store = LeadStore(KEYS, commands, reader, settings)
             executor = build_executor(
-                store, clients, pool, settings, codec_of(settings), commands=commands, reserve=gate.reserve
-            )
+                store, clients, pool, settings, codec_of(settings),
+                commands=commands, exchange=exchange, gate=gate,
+            )  # fmt: skip
             recovery = Recovery(commands, pool, settings)
             lost, regroup = restore_lost(recovery, 0), Regroup(store, recovery, 0)
             made = Engine(store, executor, commands, settings, on_lost=lost, regroup=regroup)
@@ -108,6 +111,7 @@ class World:
             finally:
                 stop.set()
                 await running
+                await exchange.aclose()
                 await pool.close()
                 await reader.aclose()
                 await commands.aclose()

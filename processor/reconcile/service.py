@@ -18,6 +18,7 @@ from ops.seal import codec_of
 from ops.settings import Settings
 from ops.together import end_all
 from processor.budget import Budgets
+from processor.exchange import Exchange
 from processor.gate import Gate
 from processor.outside import open_clients
 from processor.outside.http import AfterCall, no_record
@@ -64,7 +65,7 @@ async def reconcile_since(
         StorageUnavailable: Redis or Postgres is away.
     """
     client = command_client(settings.redis_url.get_secret_value())
-    gate = Gate(Budgets(client, settings))
+    gate = Gate(Budgets(Exchange(client), settings))
     try:
         async with (
             exclusive(settings) as runs,

@@ -33,7 +33,7 @@ from projections.subjects.streams import StreamEraser
 from schema.codec import PayloadCodec
 from schema.errors import CodecError
 from schema.events import EventError, decode
-from schema.keys import cache_keys
+from schema.keys import CACHED, cache_keys, cached_name
 
 log = structlog.get_logger()
 
@@ -196,7 +196,7 @@ class Eraser:
                 name = cache_keys(fingerprints.of(identifier.kind, identifier.text))[0]
                 count += await self._client.delete(name)
             texts = [identifier.text for identifier in named]
-            async for key in self._client.scan_iter(match="c2s:{cache:*}", count=500):
+            async for key in self._client.scan_iter(match=CACHED, count=500):
                 stored: Any = await self._client.get(key)
                 clear = self._answer(key.decode(), (stored or b"").decode())
                 if any(text in clear for text in texts):
@@ -204,7 +204,7 @@ class Eraser:
         return count
 
     def _answer(self, key: str, stored: str) -> str:
-        name = key.removeprefix("c2s:{cache:").removesuffix("}")
+        name = cached_name(key)
         for kind in _LOOK_UPS:
             try:
                 return self._codec.open(name, kind, stored)

@@ -55,7 +55,7 @@ SAID = {
 }  # fmt: skip
 # Where docs/privacy.md says that personal data stands in clear while there are no PAYLOAD_KEYS.
 TABLES = {"event_log", "webhook_events", "webhook_duplicates", "people", "ingress_spool"}
-STREAMS = ("c2s:{0}:webhooks", "c2s:{0}:outcomes", "c2s:{0}:dead", "c2s:{0}:steps:", "c2s:{cache:")
+STREAMS = ("c2s:{0}:webhooks", "c2s:{0}:outcomes", "c2s:{0}:dead", "c2s:{0}:steps:", "c2s:{outside}:cache:")
 
 
 class Storm:

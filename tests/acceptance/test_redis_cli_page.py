@@ -21,7 +21,7 @@ SAYS = {
     "XREVRANGE 'c2s:{0}:outcomes' + - COUNT 10": "lead_processed",
     "XINFO GROUPS 'c2s:{0}:webhooks'": "processors",
     "XINFO CONSUMERS 'c2s:{0}:webhooks' processors": "processor-",
-    "HGETALL 'c2s:{budget:c2s}'": "calls",
+    "HGETALL 'c2s:{outside}:budget:c2s'": "calls",
     "INFO persistence": "aof_enabled:1",
     "CONFIG GET maxmemory-policy": "noeviction",
 }

@@ -1,6 +1,7 @@
 """The scripts of the budget: turns, pauses and circuit breakers, over fakeredis and a real Redis."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import fakeredis.aioredis
 import pytest
@@ -9,6 +10,7 @@ from ops.redis import Client, command_client, run
 from schema import budget
 from schema.budget import BreakerPolicy, Pace, Priority, Turn, Turned, pace
 from schema.keys import BudgetKeys
+from schema.outside import Op, call
 
 API = "c2s"
 # One call, and then none for as long as a test lasts; callers of the next ten minutes count as up now.
@@ -27,12 +29,17 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     await made.aclose()
 
 
+async def told(client: Client, op: Op) -> Any:
+    [reply] = await run(client, call([op]))
+    return reply
+
+
 async def ask(client: Client, ticket: str, priority: Priority = Priority.NEW, spacing: Pace = HOURLY) -> Turn:
-    return budget.read_ask(await run(client, budget.ask(API, ticket, priority, spacing, probe_life_s=60)))
+    return budget.read_ask(await told(client, budget.ask(API, ticket, priority, spacing, probe_life_s=60)))
 
 
 async def fail(client: Client, ticket: str = "any") -> Turned:
-    return budget.read_note(await run(client, budget.failed(API, ticket, POLICY)))
+    return budget.read_note(await told(client, budget.failed(API, ticket, POLICY)))
 
 
 async def free_now(client: Client) -> None:
@@ -111,22 +118,22 @@ async def test_a_cancelled_caller_leaves_the_row(client):
     """Who leaves is no longer counted by those behind."""
     await ask(client, "taken")
     await ask(client, "gone")
-    await run(client, budget.leave(API, "gone"))
+    await told(client, budget.leave(API, "gone"))
     assert (await ask(client, "b")).wait_s == pytest.approx(HOURLY.interval_s, rel=0.01)
 
 
 @pytest.mark.parametrize("spacing", [QUICK, Pace()])
 async def test_a_pause_holds_everyone_back(client, spacing):
     """After a 429 nobody goes before its time, with or without a limit of our own."""
-    await run(client, budget.pause(API, 500))
+    await told(client, budget.pause(API, 500))
     turn = await ask(client, "a", spacing=spacing)
     assert (turn.state, round(turn.wait_s)) == ("wait", 500)
 
 
 async def test_a_shorter_pause_does_not_shorten_a_longer_one(client):
     """Two 429 at once: the longer wait counts."""
-    await run(client, budget.pause(API, 500))
-    await run(client, budget.pause(API, 1))
+    await told(client, budget.pause(API, 500))
+    await told(client, budget.pause(API, 1))
     assert (await ask(client, "a")).wait_s == pytest.approx(500, abs=1)
 
 
@@ -164,7 +171,7 @@ async def test_a_good_probe_closes(client):
     """After it the row goes on and the failures are forgotten."""
     await opened(client)
     await ask(client, "probe", spacing=Pace())
-    assert budget.read_note(await run(client, budget.mended(API, "probe"))).now
+    assert budget.read_note(await told(client, budget.mended(API, "probe"))).now
     turn = await ask(client, "next", spacing=Pace())
     assert (turn.state, turn.probe) == ("go", False)
     assert await fail(client) == Turned(now=False, open_s=0)
@@ -182,7 +189,7 @@ async def test_a_bad_probe_doubles_the_wait_up_to_a_bound(client):
 async def test_only_the_probe_closes(client):
     """The good end of a call from before the breaker opened proves nothing."""
     await opened(client)
-    assert not budget.read_note(await run(client, budget.mended(API, "old"))).now
+    assert not budget.read_note(await told(client, budget.mended(API, "old"))).now
     assert (await ask(client, "probe", spacing=Pace())).probe
 
 

@@ -12,6 +12,7 @@ from ops.redis import Client, command_client, run
 from schema import calls, holding
 from schema.calls import Appending, Entered, Entry, Finishing
 from schema.events import AttemptFailed, LeadProcessed, WebhookAccepted, decode, text_fields
+from schema.holding import Note
 from schema.identity import CLOSE, CREATE, UPDATE, dedup_key, event_id_of
 from schema.keys import GROUP, Keys
 from schema.ticking import Ticked, read_tick
@@ -235,7 +236,7 @@ async def test_what_may_have_been_sent_is_not_superseded(client):
     await accept(client, "L1", UPDATE, "v1")
     [first] = await read(client)
     [entered] = await enter(client, [first])
-    note = [(entered.lease, first.event.event_id, "intent", "1.0")]
+    note = [Note(entered.lease, first.event.event_id, {"intent": "1.0"})]
     assert await run(client, holding.record(KEYS, note, steps_ttl_s=60)) == [1]
     await finish(client, first, entered, retry=True)
     await accept(client, "L1", UPDATE, "v2")

@@ -20,6 +20,7 @@ from schema.events import (
     decode,
     text_fields,
 )
+from schema.holding import Note
 from schema.identity import CREATE, UPDATE, dedup_key, event_id_of
 from schema.keys import GROUP, Keys
 from schema.ticking import read_tick
@@ -221,7 +222,7 @@ async def test_an_ex_owner_changes_nothing(client):
     assert new.verify
     held = [(old.lease, entry.entry_id)]
     assert await run(client, holding.renew(KEYS, held, instance="p1", lease_ttl_s=30)) == [0]
-    note = [(old.lease, entry.event.event_id, "people", "x")]
+    note = [Note(old.lease, entry.event.event_id, {"people": "x", "profiles": "y"})]
     assert await run(client, holding.record(KEYS, note, steps_ttl_s=60)) == [0]
     before = await outcomes(client)
     [refused] = await finish(client, "p1", done(entry, old))
@@ -243,7 +244,7 @@ async def test_steps_survive_a_crash_and_demand_verification(client):
     await accept(client, webhook("L1"))
     [entry] = await read(client, "p1")
     [first] = await enter(client, "p1", [entry])
-    note = [(first.lease, entry.event.event_id, "people", '{"a":1}')]
+    note = [Note(first.lease, entry.event.event_id, {"people": '{"a":1}'})]
     assert await run(client, holding.record(KEYS, note, steps_ttl_s=60)) == [1]
     await client.delete(KEYS.lease("L1"))
     await tick(client, "p2")

@@ -18,6 +18,7 @@ from ops.postgres import create_pool
 from ops.recover import Recovery
 from ops.spool import Spool
 from processor.budget import Budgets
+from processor.exchange import Exchange
 from schema.calls import Appending
 from schema.errors import CircuitOpen
 from schema.events import WebhookAccepted
@@ -148,7 +149,7 @@ async def silence(w: System):
 @asynccontextmanager
 async def breaker_open(w: System):
     """Three calls in a row that failed; then a probe that is answered."""
-    budgets = Budgets(w.client, w.settings(C2S_RATE_LIMIT="0", BREAKER_OPEN_SECS="0.001"))
+    budgets = Budgets(Exchange(w.client), w.settings(C2S_RATE_LIMIT="0", BREAKER_OPEN_SECS="0.001"))
     for _ in range(3):
         await budgets.failed(await budgets.acquire("c2s"))
 

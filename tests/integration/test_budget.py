@@ -12,7 +12,7 @@ from support_engine import KEYS
 
 from ops.append import Appender
 from ops.redis import run
-from schema import budget
+from schema import budget, outside
 from schema.calls import Appending
 from schema.events import WebhookAccepted
 from schema.identity import CREATE, UPDATE, dedup_key, event_id_of
@@ -58,7 +58,7 @@ async def test_a_new_lead_goes_before_queued_replays(world):
 
 async def test_a_lead_that_waits_for_its_turn_keeps_its_lease(world):
     """The fleet is held back for longer than a lease lives: one attempt, nobody takes the lead over."""
-    await run(world.redis, budget.pause("c2s", 8))
+    await run(world.redis, outside.call([budget.pause("c2s", 8)]))
     async with world.engine(lease_ttl_secs=6.0, heartbeat_secs=1.0, reclaim_idle_secs=7.0):
         await append(world, "patient", **PERSON)
         [end] = await world.ends(1)
@@ -138,7 +138,7 @@ async def test_one_person_is_looked_up_once(world):
     calls = (await world.state())["calls"]
     assert (calls["diretrix.phone"], calls["diretrix.email"]) == (1, 1)
     assert calls["work.cpf"] <= 2  # phone and e-mail may lead to two people
-    keys = [k async for k in world.redis.scan_iter("c2s:{cache:*")]
+    keys = [k async for k in world.redis.scan_iter("c2s:{outside}:cache:*")]
     assert keys
     assert not any(b"987654321" in k or b"ana@" in k for k in keys)
 

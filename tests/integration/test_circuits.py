@@ -2,7 +2,7 @@
 
 from ops.circuits import circuit, circuit_findings
 from ops.redis import command_client, run
-from schema import budget
+from schema import budget, outside
 from schema.budget import APIS, BreakerPolicy
 
 
@@ -21,9 +21,8 @@ def test_an_open_breaker_says_since_when_and_what_next():
 async def test_it_reads_what_the_script_wrote(redis_url):
     """One failure opens the breaker of one API; the others are closed."""
     client = command_client(redis_url)
-    await run(
-        client, budget.failed("work", "t", BreakerPolicy(rate=0.5, failures=1, open_s=60, open_max_s=60))
-    )
+    policy = BreakerPolicy(rate=0.5, failures=1, open_s=60, open_max_s=60)
+    await run(client, outside.call([budget.failed("work", "t", policy)]))
     seconds, _ = await client.time()
     found = {finding.check: finding for finding in await circuit_findings(client, seconds)}
     assert [found[f"circuit {api}"].level for api in APIS] == ["ok", "ok", "warn"]

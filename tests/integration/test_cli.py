@@ -25,6 +25,7 @@ from schema import calls, holding
 from schema.calls import Appending, Entry, Finishing
 from schema.codec import PlainCodec
 from schema.events import AttemptFailed, LeadProcessed, WebhookAccepted, decode, text_fields
+from schema.holding import Note
 from schema.identity import CREATE, dedup_key, event_id_of, marker
 from schema.keys import GROUP, Keys
 
@@ -80,7 +81,7 @@ class System:
             "attempt": entered.attempt, "fence": entered.lease.fence, "instance": "p1",
         }  # fmt: skip
         if fails:
-            note = holding.record(KEYS, [(entered.lease, e.event_id, "people", "[]")], steps_ttl_s=60)
+            note = holding.record(KEYS, [Note(entered.lease, e.event_id, {"people": "[]"})], steps_ttl_s=60)
             await run(self.client, note)
             failed = AttemptFailed(
                 **common, step="send", code="c2s_timeout", api="c2s", error="C2S did not answer in time"

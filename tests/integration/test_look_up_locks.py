@@ -6,16 +6,27 @@ from ops.fingerprint import Fingerprints
 from ops.redis import command_client, run
 from ops.settings import Settings
 from processor.cache import LookUps
+from processor.exchange import Exchange
+from schema import outside
 from schema.codec import PlainCodec
 from schema.keys import cache_keys
-from schema.scripts import ScriptCall, script
 
 KEY = Fingerprints(b"key")
 
 
 def look_ups(client, lease_s):
     settings = Settings.model_construct(lease_ttl_secs=lease_s, profile_cache_secs=60)
-    return LookUps(client, PlainCodec(), KEY, settings)
+    return LookUps(Exchange(client), Free(), PlainCodec(), KEY, settings)
+
+
+class Free:
+    """Calls need no turns."""
+
+    def ahead(self, _api):
+        return None
+
+    def begin(self, _begun):
+        """Nothing was asked."""
 
 
 async def test_the_lock_of_a_dead_owner_lives_no_longer_than_a_lease(redis_url):
@@ -72,11 +83,12 @@ async def test_only_the_owner_renews(redis_url):
     keys = cache_keys(KEY.of("cpf", "asked"))
 
     async def ask(token, ms):
-        return await run(client, ScriptCall(script("cache_ask"), keys, [token, str(ms)]))
+        [reply] = await run(client, outside.call([outside.look(KEY.of("cpf", "asked"), token, ms / 1000)]))
+        return outside.read_look(reply).state
 
-    assert await ask("one", 50_000) == [b"mine"]
-    assert (await ask("other", 900_000))[0] == b"wait"
+    assert await ask("one", 50_000) == "mine"
+    assert await ask("other", 900_000) == "wait"
     assert await client.pttl(keys[1]) <= 50_000
-    assert await ask("one", 90_000) == [b"mine"]
+    assert await ask("one", 90_000) == "mine"
     assert await client.pttl(keys[1]) > 50_000
     await client.aclose()

@@ -156,11 +156,11 @@ async def test_one_of_a_thousand_is_erased_while_their_lead_is_in_work(world, db
         assert (end.type, end.event_id) == ("lead_dead_lettered", given_up)
         await catch_up()
         await world.fault(target="work.cpf", kind="slow", seconds=20, times=5)
-        async for key in world.redis.scan_iter("c2s:{cache:*"):
+        async for key in world.redis.scan_iter("c2s:{outside}:cache:*"):
             await world.redis.delete(key)
         again = await forced(world)
         await world.accept(ONE)  # a repeat of the first
-        async with world.engine(http_timeout_secs=60):
+        async with world.engine(http_timeout_secs=60, profile_cache_secs=60):  # each step recorded at once
             async with asyncio.timeout(20):
                 while not await world.redis.hexists(KEYS.steps(again), "people"):  # noqa: ASYNC110 -- Redis's
                     await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ from typing import Any
 from ops.settings import Settings
 from processor.budget import Budgets
 from processor.engine import Engine
+from processor.exchange import Exchange
 from processor.gate import Gate
 from processor.outside import Transport, clients_over
 from processor.service import build_executor
@@ -43,7 +44,8 @@ class Instance:
         self._host = host
         settings = host.settings.model_copy(update={"instance": name})
         client = host.network.client(self.process)
-        budgets = Budgets(client, settings)
+        exchange = Exchange(client)
+        budgets = Budgets(exchange, settings)
         budgets._ticket = f"{name}:{number}"  # random otherwise, and then no schedule could be replayed
         gate = Gate(budgets)
         session: Any = host.outside
@@ -63,7 +65,8 @@ class Instance:
             settings,
             PlainCodec(),
             commands=client,
-            reserve=gate.reserve,
+            exchange=exchange,
+            gate=gate,
         )
         self.engine = Engine(
             store,

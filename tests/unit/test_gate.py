@@ -34,7 +34,7 @@ class FakeTurns:
         self.acquired: list[tuple[str, Priority]] = []
         self.told: list[object] = []
 
-    async def acquire(self, api, priority):
+    async def acquire(self, api, priority, begun=None):
         self.acquired.append((api, priority))
         return Grant(api, str(len(self.acquired)), self.probe)
 

@@ -1,18 +1,17 @@
 """Every script call keeps its keys in one hash slot, so that it can run on a Redis Cluster."""
 
-import inspect
 from datetime import UTC, datetime
 
 import pytest
 from redis.crc import key_slot
 
 from ops.redis_cluster import slot_of
-from processor import cache
-from schema import budget, calls, erasing, holding, replaying, scripts, survey, ticking, trimming
-from schema.budget import BreakerPolicy, Pace, Priority
+from schema import budget, calls, erasing, holding, outside, replaying, scripts, survey, ticking, trimming
+from schema.budget import APIS, BreakerPolicy, Pace, Priority
 from schema.calls import Appending, Entry, Finishing, Forward, Lease
 from schema.events import LeadDeadLettered, WebhookAccepted
-from schema.keys import BudgetKeys, Keys, cache_keys
+from schema.holding import Note
+from schema.keys import BudgetKeys, Keys
 from schema.scripts import ScriptCall, script
 
 NOW = datetime(2026, 1, 21, tzinfo=UTC)
@@ -51,7 +50,7 @@ CALLS: dict[str, ScriptCall] = {
     ),
     "sweep": ticking.sweep(KEYS, instance="p", min_idle_s=60),
     "renew": holding.renew(KEYS, [(lease, "1-0") for lease in LEASES], instance="p", lease_ttl_s=30),
-    "record": holding.record(KEYS, [(lease, "id", "sent", "x") for lease in LEASES], steps_ttl_s=60),
+    "record": holding.record(KEYS, [Note(lease, "id", {"sent": "x"}) for lease in LEASES], steps_ttl_s=60),
     "tick": ticking.tick(KEYS, instance="p", min_idle_s=30, most=5, cursor="0-0", low_slots=1),
     "replay": replaying.replay(
         KEYS, event("lead"), "lead:create", dedup_ttl_s=6, steps_ttl_s=6, instance="p", reason="r", lost="1-0"
@@ -64,10 +63,15 @@ CALLS: dict[str, ScriptCall] = {
         queue=True,
     ),
     "rewrap": ScriptCall(script("rewrap"), [KEYS.dead], ["stream", "1-0"]),
-    "budget": budget.ask("c2s", "t", Priority.NEW, Pace(), probe_life_s=1),
-    "budget_note": budget.failed("c2s", "t", POLICY),
-    "cache_ask": ScriptCall(script("cache_ask"), cache_keys("hash"), ["t", "1"]),
-    "cache_keep": ScriptCall(script("cache_keep"), cache_keys("hash"), ["t", "x", "1"]),
+    "outside": outside.call([
+        *(budget.ask(api, "t", Priority.NEW, Pace(), probe_life_s=1) for api in APIS),
+        *(op for api in APIS for op in (
+            budget.passing(api, 1), budget.leave(api, "t"), budget.pause(api, 1), budget.mended(api, "t"),
+            budget.failed(api, "t", POLICY),
+        )),
+        outside.look("hash", "t", 1),
+        outside.keep("other", "t", "x", 1),
+    ]),
 }  # fmt: skip
 
 
@@ -81,9 +85,8 @@ def test_the_keys_of_a_call_share_a_slot(name):
 
 
 def test_every_script_is_among_them():
-    """A script that is added is looked at, too; and the names of keys are used as their callers use them."""
+    """A script that is added is looked at, too."""
     assert set(CALLS) == set(scripts.ScriptName.__args__)
-    assert "cache_keys(name)" in inspect.getsource(cache)
     assert {key_slot(key.encode()) for key in BudgetKeys("work").all} != {key_slot(KEYS.webhooks.encode())}
 
 

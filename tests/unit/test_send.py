@@ -1,6 +1,6 @@
 """Sending once, in handed-in time: intent, POST, its late effect, and the look at the lead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -60,11 +60,11 @@ class FakeStore:
     """The steps of the event; every lease is good."""
 
     steps: dict[str, str] = field(default_factory=dict)
-    recorded: Callable[[str], None] = lambda _name: None
+    recorded: Callable[[], None] = lambda: None
 
-    async def record(self, _lease: Lease, _event_id: str, name: str, text: str) -> None:
-        self.steps[name] = text
-        self.recorded(name)
+    async def record(self, _lease: Lease, _event_id: str, steps: Mapping[str, str], **_: bool) -> None:
+        self.steps.update(steps)
+        self.recorded()
 
 
 def attempt(c2s: FakeC2S, store: FakeStore, *, verify: bool = False) -> Work:
@@ -120,7 +120,7 @@ async def test_who_slept_past_the_lease_sends_nothing():
     """The process is stopped between its intent and the POST: when it wakes, another may own the lead."""
     c2s, store = FakeC2S(), FakeStore()
 
-    def asleep(_name: str) -> None:
+    def asleep() -> None:
         c2s.now_s += LEASE_TTL_S
 
     store.recorded = asleep

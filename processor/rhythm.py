@@ -1,0 +1,38 @@
+"""How long a busy instance may let a call wait for others to share it: a small part of what its leads take.
+
+Alone, a lead waits for nothing. Among many, each of its few round trips may take a tenth of what a lead takes
+here at present, so that dozens of leads share one command; a tenth of a second at most.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_CROWD = 8  # fewer leads in work seldom have a question at the same moment
+_SHARE = 0.1
+_MOST_S = 0.1
+_NEWEST = 0.1  # weight of the newest attempt in the mean
+
+
+class Rhythm:
+    """The rhythm of one instance's attempts."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._in_work = 0
+        self._mean_s = 0.0
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """An attempt is under way."""
+        began = self._clock()
+        self._in_work += 1
+        try:
+            yield
+        finally:
+            self._in_work -= 1
+            self._mean_s += _NEWEST * (self._clock() - began - self._mean_s)
+
+    def gather_s(self) -> float:
+        """How long a call may wait now, in seconds."""
+        return min(self._mean_s * _SHARE, _MOST_S) if self._in_work >= _CROWD else 0.0
