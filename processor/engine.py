@@ -84,7 +84,7 @@ class Engine:
         self._sweep_at = 0.0
         self._works: dict[asyncio.Task[None], Work] = {}
         self._claims: set[asyncio.Task[None]] = set()
-        self._slots = Slots(settings, clock)
+        self._slots = Slots(settings, clock, store.rhythm)
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
         self._cursor = "0-0"

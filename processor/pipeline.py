@@ -267,7 +267,7 @@ class Pipeline:
         sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
         work.steps[step] = work.unrecorded[step] = sealed
         if not kept or self.settings.profile_cache_secs < _KEPT_LONG_S:
-            await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded))
+            await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded), hurry=False)
             work.unrecorded.clear()
 
     async def _save(self, work: Work) -> None:

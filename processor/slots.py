@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ops.settings import Settings, rate_interval_s
+from processor.rhythm import Rhythm
 from processor.work import Work
 from schema.calls import Entry
 
@@ -24,7 +25,7 @@ _SOON_S = 60.0
 _LEAST = 4
 _LOW_SHARE = 4
 _WORTH_A_READ = 0.4  # of the slots
-_GATHER_S = 0.005  # longest wait for so many to be free
+_GATHER_S = 0.005  # longest wait for so many to be free, where leads take no longer
 _AHEAD_S = 0.015  # about what reading and entering takes on a busy machine
 _MOST_AHEAD = 0.5  # of the slots
 _PACE_S = 0.1
@@ -64,7 +65,12 @@ class Slots:
         parked: whether leads of low priority are known to wait for a slot; see `park`.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         interval_s = rate_interval_s(settings.c2s_rate_limit)
         soon = max(_LEAST, math.ceil(_SOON_S / interval_s)) if interval_s else settings.processor_concurrency
         self.most = min(settings.processor_concurrency, soon)
@@ -73,6 +79,7 @@ class Slots:
         self.freed = asyncio.Event()
         self.parked = False
         self._pace = Pace(clock)
+        self._rhythm = rhythm or Rhythm()
         self._claimed = 0
         self._in_work = 0
         self._ending = 0
@@ -113,12 +120,12 @@ class Slots:
     async def some(self) -> int:
         """Wait for a free slot for what the stream holds; how many there are.
 
-        Where leads are in work, a moment is waited for two fifths of the slots to be free: so that a busy
-        instance does not spend a read and a script on each lead.
+        Where leads are in work, a moment (the longer, the longer leads take) is waited for two fifths of the
+        slots to be free: so that a busy instance does not spend a read and a script on each lead.
         """
         if self._in_work:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_GATHER_S):
+                async with asyncio.timeout(max(_GATHER_S, self._rhythm.gather_s())):
                     while self.to_read < int(self.most * _WORTH_A_READ):
                         await self._one_more()
         while not self.to_read:

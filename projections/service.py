@@ -38,7 +38,7 @@ log = structlog.get_logger()
 _LOCK = 0x633273_02
 _FOREVER_S = 10 * 365 * 86_400
 _CLOSE_S = 2.0
-_GATHER_S = 0.05  # after a small batch: what follows from it comes in one more read, not in one for each fact
+_GATHER_S = 0.2  # after a small batch: what follows from it comes in one more read, not in one for each fact
 _PAUSE_S = 0.5
 _PAUSE_MAX_S = 10.0
 

@@ -68,3 +68,22 @@ async def test_a_cancelled_caller_leaves_the_others_alone():
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
     assert (await tasks[0], await tasks[2]) == (0, 2)
+
+
+async def test_a_flush_waits_for_more_where_more_will_come():
+    """Until somebody is in a hurry or the batch is full; then all go together."""
+    flushed = []
+
+    async def flush(items):
+        flushed.append(list(items))
+        return items
+
+    batcher = Batcher(flush, most=4, gather_s=lambda: 3600.0)
+    waiting = [batcher.put(1), batcher.put(2)]
+    await asyncio.sleep(0)
+    assert flushed == []
+    assert await batcher.put(3, hurry=True) == 3
+    assert flushed == [[1, 2, 3]]
+    waiting += [batcher.put(n) for n in range(4, 8)]
+    assert await asyncio.gather(*waiting) == [1, 2, 4, 5, 6, 7]
+    assert flushed == [[1, 2, 3], [4, 5, 6, 7]]

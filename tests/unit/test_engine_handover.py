@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from ops.settings import Settings
 from processor.engine import Engine
 from processor.executor import Executor
+from processor.rhythm import Rhythm
 from processor.store import LeadStore
 from processor.work import Work
 from schema.calls import Entry, Finished, Finishing, Lease
@@ -17,7 +18,7 @@ from schema.events import WebhookAccepted
 
 async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
     """The next entry was claimed and cannot be entered: no broken work, and the ticker looks in time."""
-    store = create_autospec(LeadStore, instance=True)
+    store = create_autospec(LeadStore, instance=True, rhythm=Rhythm())
     event = WebhookAccepted(
         event_id="e",
         lead_id="lead",
