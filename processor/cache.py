@@ -28,6 +28,7 @@ from processor.people import Found
 from processor.profile import Profile
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, StorageUnavailable
+from schema.lead import Customer, Lead
 from schema.outside import Op, keep, look, read_look
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ _NOTHING_TTL_S = 3600
 _RENEWALS = 3  # in the life of a lock
 _FIRST_PAUSE_S = 0.2
 _MOST_PAUSE_S = 3.0
-_API_OF = {"phone": "diretrix", "email": "diretrix", "cpf": "work"}
+_API_OF = {"phone": "diretrix", "email": "diretrix", "cpf": "work", "lead": "c2s"}
 
 
 class PeopleSource(Protocol):
@@ -53,6 +54,10 @@ class Ahead(Protocol):
 
     def ahead(self, api: str) -> Asking | None: ...
     def begin(self, begun: Begun | None) -> None: ...
+
+
+class LeadSource(Protocol):
+    async def get_lead(self, lead_id: str) -> Lead: ...
 
 
 class LookUps:
@@ -112,11 +117,19 @@ class LookUps:
             with suppress(StorageUnavailable):
                 await asyncio.shield(self._exchange.ask(keep(name, token, "", 0)))
             raise
+        self._keep(kind, name, token, answer)
+        await end_all({holding})
+        return answer
+
+    def keep(self, kind: str, asked: str, answer: object) -> None:
+        """Keep an answer that was fetched without a lock, for nobody else asks for it at the same time."""
+        if self._ttl_s:
+            self._keep(kind, self._fingerprints.of(kind, asked), "", answer)
+
+    def _keep(self, kind: str, name: str, token: str, answer: object) -> None:
         stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
         ttl_s = self._ttl_s if answer else min(self._ttl_s, _NOTHING_TTL_S)
         self._exchange.later(keep(name, token, stored, ttl_s))
-        await end_all({holding})
-        return answer
 
     async def _hold(self, ask: Op) -> None:
         """Renew the lock until cancelled."""
@@ -124,6 +137,27 @@ class LookUps:
             await asyncio.sleep(self._lock_s / _RENEWALS)
             with suppress(StorageUnavailable):
                 await self._exchange.ask(ask)
+
+
+class CachedLeads:
+    """What C2S told for an event whose webhook did not carry the customer: kept for that event alone."""
+
+    def __init__(self, source: LeadSource, cache: LookUps) -> None:
+        self._source = source
+        self._cache = cache
+
+    async def customer(self, lead_id: str, event_id: str, *, again: bool) -> Customer:
+        """The lead's customer; ``again``: an attempt before this one may have asked, and died."""
+
+        async def fetch() -> object:
+            lead = await self._source.get_lead(lead_id)
+            return msgspec.to_builtins(lead.customer or Customer())
+
+        if again:
+            return msgspec.convert(await self._cache.get("lead", event_id, fetch), Customer)
+        answer = await fetch()
+        self._cache.keep("lead", event_id, answer)
+        return msgspec.convert(answer, Customer)
 
 
 class CachedPeople:

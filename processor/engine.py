@@ -15,6 +15,7 @@ Redis is authoritative throughout; losing this process at any point loses nothin
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
 from schema.calls import Entered, Entry, Finished, Finishing
-from schema.errors import StorageUnavailable
+from schema.errors import LeaseLost, StorageUnavailable
 from schema.events import AttemptFailed
 
 log = structlog.get_logger()
@@ -272,6 +273,8 @@ class Engine:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         for work in late.values():
+            with suppress(LeaseLost, StorageUnavailable):
+                await self._store.save(work)
             item = Finishing(work.entry, work.lease, None, clean=not work.sending)
             await self._executor.finish(work, item)
         if late:

@@ -1,24 +1,24 @@
 """The pipeline: lead -> people -> profiles -> message -> send -> done.
 
-What steps cost outside is not paid for twice: a retry resumes after them. What C2S told is recorded
-(sealed) at once. Look-ups are kept for the fleet as soon as they are answered (`processor.cache`), so after
-a crash they are found there; they are recorded together with the send intent, or when the attempt fails.
-Where they are kept for less than an hour, or not at all, each step is recorded before the next begins.
+What steps cost outside is not paid for twice: a retry resumes after them. Answers are kept for the fleet as
+soon as they are there (`processor.cache`), so after a crash they are found; the steps are recorded (sealed)
+together with the send intent, or when the attempt fails or is handed back. Where answers are kept for less
+than an hour, or not at all, each step is recorded before the next begins.
 
 The lead is fetched only if the webhook did not carry the customer: C2S calls are the scarcest thing we have.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 import structlog
 
-from ops import traces
 from ops.fingerprint import Fingerprints
 from ops.settings import Settings
 from processor import people as people_json
@@ -40,7 +40,7 @@ from schema.calls import BURSTS, Appending
 from schema.codec import PayloadCodec
 from schema.errors import CircuitOpen, LeaseLost, StorageUnavailable
 from schema.identity import CLOSE, UPDATE, is_forced
-from schema.lead import Customer, Lead, lead_of
+from schema.lead import Customer, lead_of
 
 log = structlog.get_logger()
 
@@ -51,8 +51,8 @@ _SAME_WHATEVER = "same"  # no fingerprint looks like this
 Append = Callable[[Appending], Awaitable[object]]
 
 
-class LeadSource(Protocol):
-    async def get_lead(self, lead_id: str) -> Lead: ...
+class CustomerSource(Protocol):
+    async def customer(self, lead_id: str, event_id: str, *, again: bool) -> Customer: ...
 
 
 class Record(Protocol):
@@ -83,7 +83,7 @@ class Result:
 class Pipeline:
     """The steps over their ports."""
 
-    leads: LeadSource
+    leads: CustomerSource
     diretrix: PeopleSource
     work_api: ProfileSource
     sender: Sender
@@ -98,7 +98,7 @@ class Pipeline:
 
     async def run(self, work: Work) -> Result:
         """Bring one event to its end, or raise what stops it (see `schema.errors`)."""
-        async with _step(work, "record"):
+        with work.doing("record"):
             past = await self._past(work)
         early = await self._without_a_look(work, past)
         if early is not None:
@@ -106,7 +106,7 @@ class Pipeline:
         known = self._known_contact(work, past)
         if known == _SAME_WHATEVER:
             return Result("unchanged")
-        async with _step(work, "lead"):
+        with work.doing("lead"):
             customer = await self._customer(work)
         contact = self._contact(customer)
         if known == contact:
@@ -139,9 +139,9 @@ class Pipeline:
         profiles: dict[str, Profile] = {}
         without = WITHOUT in work.steps
         try:
-            async with _step(work, "people"):
+            with work.doing("people"):
                 people = await self._people(work, customer)
-            async with _step(work, "profiles"):
+            with work.doing("profiles"):
                 profiles = await self._profiles(work, people)
         except CircuitOpen as error:
             if not without and not self._may_go_without(work, error):
@@ -153,14 +153,14 @@ class Pipeline:
         nobody = people is not None and people.kind == "none" and not without
         if nobody and not self.settings.note_on_no_match:
             return Result("no_match", enrichment=found)
-        async with _step(work, "message"):
+        with work.doing("message"):
             text = self._message(work, people or People(), profiles, pending=without)
         if self.settings.dry_run:
             return Result("dry_run", message=text, enrichment=found)
         if without:
-            async with _step(work, "follow_up"):
+            with work.doing("follow_up"):
                 await self.append(follow_up(work, customer, self.codec))
-        async with _step(work, "send"):
+        with work.doing("send"):
             ref = await self.sender.send_once(work, text)
         name = "sent_without" if without else "no_match" if nobody else "sent"
         return Result(name, message_ref=ref, message=text, enrichment=found)
@@ -205,17 +205,15 @@ class Pipeline:
     async def _customer(self, work: Work) -> Customer:
         known = self._recall(work, "lead")
         if known is not None:
-            return Customer(known["name"], known["email"], tuple(known["phones"]))
+            return msgspec.convert(known, Customer)
         event = work.event
         payload = self.codec.open(event.event_id, "payload", event.payload)
         # Empty: replayed after its retention was over, so the lead itself must tell.
         carried = lead_of(event.lead_id, orjson.loads(payload)).customer if payload else None
         if carried is not None:
             return carried
-        lead = await self.leads.get_lead(event.lead_id)
-        customer = lead.customer or Customer()
-        form = {"name": customer.name, "email": customer.email, "phones": list(customer.phones)}
-        await self._note(work, "lead", form)
+        customer = await self.leads.customer(event.lead_id, event.event_id, again=work.attempt > 1)
+        await self._note(work, "lead", msgspec.to_builtins(customer), kept=True)
         return customer
 
     async def _people(self, work: Work, customer: Customer) -> People:
@@ -241,8 +239,8 @@ class Pipeline:
             if profile is not None:
                 profiles[cpf] = profile
         if people.cpfs:
-            form = {c: profile_json.to_json(p) for c, p in profiles.items()}
-            await self._note(work, "profiles", form, kept=True)
+            found = {c: profile_json.to_json(p) for c, p in profiles.items()}
+            await self._note(work, "profiles", found, kept=True)
         return profiles
 
     def _message(self, work: Work, people: People, profiles: dict[str, Profile], *, pending: bool) -> str:
@@ -267,14 +265,12 @@ class Pipeline:
         sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
         work.steps[step] = work.unrecorded[step] = sealed
         if not kept or self.settings.profile_cache_secs < _KEPT_LONG_S:
-            await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded), hurry=False)
-            work.unrecorded.clear()
+            await self.store.save(work)
 
     async def _save(self, work: Work) -> None:
         """Record what is not yet: the attempt fails, and the next may come when nothing is kept any more."""
-        if work.unrecorded:
-            with suppress(LeaseLost, StorageUnavailable):  # as the end of the attempt will find out
-                await self.store.record(work.lease, work.event.event_id, dict(work.unrecorded))
+        with suppress(LeaseLost, StorageUnavailable):  # as the end of the attempt will find out
+            await self.store.save(work)
 
 
 def _asked_again(work: Work) -> bool:
@@ -293,14 +289,3 @@ async def _side_by_side(first: Any, second: Any) -> Sequence[list[Found]]:
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
-
-
-@asynccontextmanager
-async def _step(work: Work, name: str) -> AsyncIterator[None]:
-    work.step = name
-    started = work.clock()
-    try:
-        with traces.span(f"step.{name}"):
-            yield
-    finally:
-        work.timings_ms[name] = round((work.clock() - started) * 1000)

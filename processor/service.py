@@ -17,7 +17,7 @@ from ops.redis import Client, blocking_client, command_client
 from ops.seal import codec_of
 from ops.settings import Settings
 from processor.budget import Budgets
-from processor.cache import CachedPeople, CachedProfiles, LookUps
+from processor.cache import CachedLeads, CachedPeople, CachedProfiles, LookUps
 from processor.engine import Engine, Lost
 from processor.exchange import Exchange
 from processor.executor import Executor
@@ -71,7 +71,7 @@ def build_executor(
     )
     notify_url = settings.notify_url.get_secret_value()
     pipeline = Pipeline(
-        leads=clients.c2s,
+        leads=CachedLeads(clients.c2s, look_ups),
         diretrix=CachedPeople(clients.diretrix, look_ups),
         work_api=CachedProfiles(clients.work, look_ups),
         sender=sender,

@@ -17,6 +17,7 @@ from ops.redis import Client, run, translated
 from ops.settings import Settings
 from ops.unprojected import position
 from processor.rhythm import Rhythm
+from processor.work import Work
 from schema import calls, holding
 from schema.calls import Entered, Entry, Finished, Finishing, Lease
 from schema.errors import LeaseLost
@@ -169,6 +170,16 @@ class LeadStore:
         if not await self._records.put(Note(lease, event_id, steps), hurry=hurry):
             raise LeaseLost(f"the lease was lost before {', '.join(steps)} of event {event_id} was recorded")
         reached("step.after")
+
+    async def save(self, work: Work) -> None:
+        """Note the steps of an attempt that are not recorded yet.
+
+        Raises:
+            LeaseLost: as `record`.
+        """
+        if work.unrecorded:
+            await self.record(work.lease, work.event.event_id, dict(work.unrecorded), hurry=False)
+            work.unrecorded.clear()
 
     async def finish(self, item: Finishing) -> Finished:
         """End an attempt; see `schema/lua/finish.lua`. It is recorded even where the caller is cancelled."""

@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from ops import traces
 from processor.budget import Grant
 from schema.calls import Entry, Lease
 from schema.errors import LeaseLost
@@ -66,6 +68,17 @@ class Work:
     def names(self) -> dict[str, str | int]:
         """What every log line about this attempt carries."""
         return {"event_id": self.event.event_id, "lead_id": self.event.lead_id, "attempt": self.attempt}
+
+    @contextmanager
+    def doing(self, step: str) -> Iterator[None]:
+        """A step is under way."""
+        self.step = step
+        started = self.clock()
+        try:
+            with traces.span(f"step.{step}"):
+                yield
+        finally:
+            self.timings_ms[step] = round((self.clock() - started) * 1000)
 
     def now_s(self) -> float:
         """Seconds since the epoch by Redis's clock, without asking it, whatever this machine's clock says.

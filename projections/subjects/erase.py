@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 _PASSES = 5
 _MARGIN_S = 1.0
-_LOOK_UPS = ("phone", "email", "cpf")
+_LOOK_UPS = ("phone", "email", "cpf", "lead")
 
 _BEGIN = (
     "INSERT INTO subject_erasures (id, actor, reason, hashes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
@@ -168,7 +168,7 @@ class Eraser:
             named |= self._named(flat)
         events |= swept.events
         counts = await redact(self._conn, self._codec, erasure_id, events, leads, whole=whole)
-        counts["look-ups cached"] = await self._caches(named)
+        counts["look-ups cached"] = await self._caches(named, events)
         return bool(swept.working), {**counts, **swept.counts}
 
     async def _archived(self, events: Mapping[str, str]) -> set[Identifier]:
@@ -185,16 +185,16 @@ class Eraser:
         except (CodecError, EventError):
             return set()  # nobody can read it, so nobody was looked up by it here
 
-    async def _caches(self, named: Collection[Identifier]) -> int:
-        """Forget look-ups by these identifiers, or whose answer names them."""
-        if not named:
+    async def _caches(self, named: Collection[Identifier], events: Collection[str]) -> int:
+        """Forget look-ups for these events or by these identifiers, or whose answer names them."""
+        asked = [("lead", event_id) for event_id in events] + [(i.kind, i.text) for i in named]
+        if not asked:
             return 0
         fingerprints = Fingerprints.of_settings(self._settings)
         count = 0
         with translated("forgetting look-ups"):
-            for identifier in named:
-                name = cache_keys(fingerprints.of(identifier.kind, identifier.text))[0]
-                count += await self._client.delete(name)
+            for kind, text in asked:
+                count += await self._client.delete(cache_keys(fingerprints.of(kind, text))[0])
             texts = [identifier.text for identifier in named]
             async for key in self._client.scan_iter(match=CACHED, count=500):
                 stored: Any = await self._client.get(key)

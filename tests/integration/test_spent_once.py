@@ -16,9 +16,13 @@ from schema.keys import CACHED, BudgetKeys
 LOOK_UPS = ("diretrix.phone", "diretrix.email", "work.cpf")
 
 
+@pytest.mark.parametrize("shape", ["data", "seed"])
 @pytest.mark.parametrize("kept_s", [86_400, 60, 0])
-async def test_a_crash_before_the_send_repeats_no_look_up(world, monkeypatch, kept_s):
-    """An attempt stops short of its intent: the next finds the answers, kept for the fleet or recorded."""
+async def test_a_crash_before_the_send_repeats_no_look_up(world, monkeypatch, kept_s, shape):
+    """An attempt stops short of its intent: the next finds the answers, kept for the fleet or recorded.
+
+    It asks C2S once, for the message that may be there, whether or not the webhook carried the customer.
+    """
     reached, never = asyncio.Event(), asyncio.Event()
     record = LeadStore.record
 
@@ -31,7 +35,7 @@ async def test_a_crash_before_the_send_repeats_no_look_up(world, monkeypatch, ke
     monkeypatch.setattr(LeadStore, "record", dying)
     times = {"lease_ttl_secs": 1.0, "reclaim_idle_secs": 1.1, "shutdown_deadline_secs": 5.0}
     times |= {"profile_cache_secs": kept_s, "c2s_rate_limit": "600/minute"}
-    await world.accept("spent-1")
+    await world.accept("spent-1", shape=shape)
     async with world.engine("stops", heartbeat_secs=600.0, **times):
         await asyncio.wait_for(reached.wait(), 30)
         before = (await world.state())["calls"]
@@ -40,6 +44,7 @@ async def test_a_crash_before_the_send_repeats_no_look_up(world, monkeypatch, ke
     state = await world.state()
     assert (end.result, end.attempt) == ("sent", 2)
     assert [state["calls"].get(call, 0) for call in LOOK_UPS] == [before.get(call, 0) for call in LOOK_UPS]
+    assert state["calls"]["c2s.get_lead"] == before.get("c2s.get_lead", 0) + 1
     assert len(state["messages"]["spent-1"]) == 1
 
 
