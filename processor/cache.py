@@ -33,7 +33,7 @@ from schema.outside import Op, keep, look, read_look
 
 log = structlog.get_logger()
 
-_NOTHING_TTL_S = 3600
+KEPT_LONG_S = 3600  # a crash is taken over, and most outages are over, in less
 _RENEWALS = 3  # in the life of a lock
 _FIRST_PAUSE_S = 0.2
 _MOST_PAUSE_S = 3.0
@@ -128,7 +128,7 @@ class LookUps:
 
     def _keep(self, kind: str, name: str, token: str, answer: object) -> None:
         stored = self._codec.seal(name, kind, orjson.dumps(answer).decode())
-        ttl_s = self._ttl_s if answer else min(self._ttl_s, _NOTHING_TTL_S)
+        ttl_s = self._ttl_s if answer and kind != "lead" else min(self._ttl_s, KEPT_LONG_S)
         self._exchange.later(keep(name, token, stored, ttl_s))
 
     async def _hold(self, ask: Op) -> None:
@@ -140,7 +140,7 @@ class LookUps:
 
 
 class CachedLeads:
-    """What C2S told for an event whose webhook did not carry the customer: kept for that event alone."""
+    """What C2S told for an event whose webhook did not carry the customer: kept for it, for an hour."""
 
     def __init__(self, source: LeadSource, cache: LookUps) -> None:
         self._source = source

@@ -23,7 +23,7 @@ from ops.fingerprint import Fingerprints
 from ops.settings import Settings
 from processor import people as people_json
 from processor import profile as profile_json
-from processor.cache import PeopleSource, ProfileSource
+from processor.cache import KEPT_LONG_S, PeopleSource, ProfileSource
 from processor.contacts import first_usable_phone, usable_email
 from processor.findings import enrichment_of
 from processor.followup import follow_up
@@ -45,7 +45,6 @@ from schema.lead import Customer, lead_of
 log = structlog.get_logger()
 
 WITHOUT = "without"
-_KEPT_LONG_S = 3600  # a crash is taken over, and most outages are over, in less
 _SAME_WHATEVER = "same"  # no fingerprint looks like this
 
 Append = Callable[[Appending], Awaitable[object]]
@@ -264,7 +263,7 @@ class Pipeline:
         """Record a step: at once, or (``kept``: its look-ups are) with what is recorded next."""
         sealed = self.codec.seal(work.event.event_id, step, orjson.dumps(form).decode())
         work.steps[step] = work.unrecorded[step] = sealed
-        if not kept or self.settings.profile_cache_secs < _KEPT_LONG_S:
+        if not kept or self.settings.profile_cache_secs < KEPT_LONG_S:
             await self.store.save(work)
 
     async def _save(self, work: Work) -> None:
