@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in SERVICES and not {"--help", "-h"} & set(words[1:]):
         become(words[0], words[1:])
-    from ops.cli.app import run  # noqa: PLC0415 -- see above
+    import ops.lean  # noqa: F401, PLC0415 -- see above
+    from ops.cli.app import run  # noqa: PLC0415
 
     run(words)
 

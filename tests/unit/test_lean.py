@@ -12,6 +12,8 @@ SELDOM = {
     "cryptography.hazmat.primitives.ciphers.aead": "PAYLOAD_KEYS",
     "typer": "the CLI",
     "opentelemetry.exporter": "traces",
+    "opentelemetry.sdk.resources": "redis-py's own metrics",
+    "psutil": "redis-py's own metrics",
 }
 
 
