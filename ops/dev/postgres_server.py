@@ -41,15 +41,27 @@ class EmbeddedPostgres(EmbeddedServer):
         data_dir: where the cluster lies, or (under root) a text file that says where it lies.
         port: TCP port; a free one when None.
         fsync: False is faster and survives a killed process, but not a power cut.
+        settings: of the server, stronger than ours.
+
+    Attributes:
+        settings: all of them; a change holds from the next start.
     """
 
     name = "postgres"
     # Fast shutdown, then immediate shutdown (recovers at the next start); SIGKILL comes last.
     stop_steps = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
 
-    def __init__(self, data_dir: Path, port: int | None = None, *, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        fsync: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(data_dir, port)
         self._fsync = fsync
+        self.settings = {**_SETTINGS, **({} if fsync else _UNSAFE_SETTINGS), **(settings or {})}
         self._home: PostgresHome | None = None
 
     @property
@@ -89,11 +101,10 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _spawn(self, log: IO[bytes], alive_fd: int) -> subprocess.Popen[bytes]:
         home = self._located()
-        settings = {**_SETTINGS, **({} if self._fsync else _UNSAFE_SETTINGS)}
         argv: list[str | Path] = [home.programs / "postgres", "-D", home.cluster]
         # No socket file: a client needs the port only, and socket paths have a length limit.
         argv += ["-h", LOOPBACK, "-p", str(self.port), "-k", ""]
-        for key, value in settings.items():
+        for key, value in self.settings.items():
             argv += ["-c", f"{key}={value}"]
         return spawn(
             argv,

@@ -25,7 +25,9 @@ SCENARIOS = {
     "projection": 20_000,
     "end_to_end": 12_000,
     "commands": 600,
+    "growth": 1_000_000,  # webhooks stored
     "idle": 600,  # seconds
+    "startup": 3,  # starts of each
     "budget": 200,
 }
 
@@ -36,6 +38,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"some of: {', '.join(SCENARIOS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the usual work per round")
+    parser.add_argument(
+        "--growth", default="", metavar="SMALL:LARGE", help="sizes of the histories that growth compares"
+    )
     parser.add_argument(
         "--write", action="store_true", help="docs/performance.md from what is in bench-results/"
     )
@@ -49,8 +54,10 @@ def main() -> int:
     for name in names:
         scenario = importlib.import_module(f"bench.{name}")
         with tempfile.TemporaryDirectory(prefix="c2s-bench-") as folder:
-            count = max(1, round(SCENARIOS[name] * asked.scale))
-            found = uvloop.run(scenario.run(Path(folder), asked.rounds, count))
+            count, more = max(1, round(SCENARIOS[name] * asked.scale)), {}
+            if name == "growth" and asked.growth:
+                more["small"], count = (int(size) for size in asked.growth.split(":"))
+            found = uvloop.run(scenario.run(Path(folder), asked.rounds, count, **more))
         print(f"{name}  ({asked.rounds} rounds of {count:,})")
         for what, value in found.items():
             print(shown(what, value))

@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 
 from bench.fleet import Fleet, fleet, request, send, watched
-from bench.rig import KEYS, cpu_s, rss_mb
+from bench.rig import BESIDE, CORES, KEYS, cpu_s, family_cpu_s, rss_mb
 
 PER_SECOND = 100
 PROCESSORS = 3
@@ -30,7 +30,7 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
     async with fleet(folder, PROCESSORS, TRIM_KEEP="0") as made:
         client = redis.Redis.from_url(made.redis_url)
         before = client.info("memory")["used_memory"]
-        spent = {name: cpu_s(process.pid) for name, process in made.processes.items()}
+        spent = _spent(made)
         rows: dict[str, float] = {}
         ends: dict[str, float] = {}
         late: list[int] = []
@@ -55,6 +55,7 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
         client.close()
         return {
             "webhooks": count,
+            "cores": _cores(),
             "accept to row, p50 s": round(statistics.median(rows.values()), 3),
             "accept to row, p99 s": _p99(rows),
             "accept to the row of its end, p50 s": round(statistics.median(ends.values()), 3),
@@ -75,9 +76,21 @@ def _rss(made: Fleet) -> dict[str, object]:
     return {f"{name} RSS MB": rss_mb(process.pid) for name, process in made.processes.items()}
 
 
-def _cpu(made: Fleet, spent: dict[str, float], count: int) -> dict[str, object]:
-    """Milliseconds of processor time per webhook, all processors together."""
-    found = {name: cpu_s(process.pid) - spent[name] for name, process in made.processes.items()}
-    processing = sum(seconds for name, seconds in found.items() if name.startswith("processor"))
-    each = {"ingress": found["ingress"], "processors": processing, "projector": found["projector"]}
-    return {f"{name}, CPU ms per webhook": round(s / count * 1000, 2) for name, s in each.items()}
+def _spent(made: Fleet) -> dict[str, float]:
+    """Seconds of processor time so far, of ours and of what they talk to."""
+    ours = {name: cpu_s(process.pid) for name, process in made.processes.items()}
+    return ours | {name: family_cpu_s(pid) for name, pid in made.servers.items()}
+
+
+def _cpu(made: Fleet, before: dict[str, float], count: int) -> dict[str, object]:
+    """Milliseconds of processor time per webhook of each process, and of the processors together."""
+    each = {name: (now - before[name]) / count * 1000 for name, now in _spent(made).items()}
+    each["all processors"] = sum(ms for name, ms in each.items() if name.startswith("processor-"))
+    return {f"{name}, CPU ms per webhook": round(ms, 2) for name, ms in each.items()}
+
+
+def _cores() -> str:
+    if len(CORES) == 1:
+        return "all on one"
+    rest = "door and projector on 1 with" if BESIDE == 1 else f"door and projector on {BESIDE}, on 1"
+    return f"processors on 0, {rest} Redis, Postgres, sandbox and load"

@@ -13,7 +13,7 @@ import aiohttp
 import asyncpg
 
 from bench.http_load import post
-from bench.rig import SECRET, answers, body, postgres_server, python, redis_server
+from bench.rig import BESIDE, SECRET, answers, body, postgres_server, python, redis_server
 from ops.dev.ports import free_port
 from ops.migrate import migrate
 from ops.sign import sign
@@ -30,7 +30,8 @@ class Fleet:
     Attributes:
         port: of the door.
         conn: a connection of the bench's own.
-        processes: by name.
+        processes: ours, by name.
+        servers: process ids of what they talk to, by name.
     """
 
     port: int
@@ -38,6 +39,7 @@ class Fleet:
     sandbox_url: str
     conn: asyncpg.Connection
     processes: dict[str, subprocess.Popen[bytes]]
+    servers: dict[str, int]
 
     async def good_ends(self) -> int:
         """Events whose good end is on record."""
@@ -71,7 +73,7 @@ async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fle
         await migrate(database.url)
         limits = {f"{api}_RATE_LIMIT": "0" for api in _APIS}
         words = ("-m", "ops.sandbox", "--port", str(outside))
-        stack.enter_context(python(*words, core=1, **limits))
+        sandbox = stack.enter_context(python(*words, core=1, **limits))
         answers(outside)
         env = {
             "REDIS_URL": redis.url,
@@ -85,16 +87,18 @@ async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fle
             **dict.fromkeys(("C2S_TOKEN", "DIRETRIX_USER", "DIRETRIX_PASS", "WORK_API_KEY"), "sandbox"),
             **more,
         }
-        modules = {"ingress": "ingress", "projector": "projections"}
-        modules |= {f"processor-{n + 1}": "processor" for n in range(processors)}
+        modules = {"ingress": ("ingress", BESIDE), "projector": ("projections", BESIDE)}
+        modules |= {f"processor-{n + 1}": ("processor", 0) for n in range(processors)}
         processes = {
-            name: stack.enter_context(python("-m", module, INSTANCE=name, **env))
-            for name, module in modules.items()
+            name: stack.enter_context(python("-m", module, core=core, INSTANCE=name, **env))
+            for name, (module, core) in modules.items()
         }
         answers(door)
         conn = await asyncpg.connect(database.url)
         try:
-            made = Fleet(door, redis.url, f"http://127.0.0.1:{outside}", conn, processes)
+            servers = {"Redis": redis.pid, "Postgres": database.pid, "sandbox": sandbox.pid}
+            url = f"http://127.0.0.1:{outside}"
+            made = Fleet(door, redis.url, url, conn, processes, servers)
             await send(door, [request("warm")])
             await made.ended(1, 60)
             yield made

@@ -20,11 +20,14 @@ BOUNDS = {
     "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
     "projection": "Python: decoding, folding and the driver's arrays; then a row's update in each batch that"
     " knows more of it.",
-    "end_to_end": "Processor time of each lead's outside calls, and of the sandbox that answers them; all"
-    " our processes share one core here.",
+    "end_to_end": "Processor time of each lead's outside calls: three processors share one core here, all"
+    " else the other.",
     "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",
     "idle": "`BLOCK_SECS`: one blocking read a minute of each; a look for crashed owners every half hour, and"
     " a check of the alerts every three hours, are all that comes on top.",
+    "growth": "Of all steps only the record's looks anything up in what has grown, by ids that are random:"
+    " each is in another page of its index.",
+    "startup": "Imports.",
     "budget": "The limit itself: sixty calls a minute.",
 }
 

@@ -1,6 +1,7 @@
 """What every scenario stands on: real servers, services in processes of their own, each on its core.
 
-What is measured has core 0 to itself; the load, Redis and Postgres share core 1 (where there are two).
+What is measured has core 0 to itself; the load, Redis and Postgres share core 1 (where there are two). Of a
+whole fleet only the processors have core 0, which they fill; the rest of it shares core 1, or has core 2.
 """
 
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,11 +30,14 @@ NO_POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
 _READY_S = 30.0
 
 
+CORES = range(os.cpu_count() or 1)
+BESIDE = 2 if len(CORES) > 2 else 1
+
+
 def pin(pid: int, core: int) -> None:
     """Keep a process on one core, where there are several."""
-    cores = sorted(os.sched_getaffinity(0) | set(range(os.cpu_count() or 1)))
-    if len(cores) > 1:
-        os.sched_setaffinity(pid, {cores[core]})
+    if len(CORES) > 1:
+        os.sched_setaffinity(pid, {CORES[core]})
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def python(*words: str, core: int = 0, **env: str) -> Iterator[subprocess.Popen[
     """A Python process on a core of its own, its output thrown away; ended with the block."""
     made = subprocess.Popen(
         [sys.executable, *words],
-        env={**_environment(), **env},
+        env={**environment(), **env},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -78,7 +82,7 @@ def told(*words: str, core: int = 0, **env: str) -> bytes:
     """The last line that a Python process says on its standard error."""
     made = subprocess.Popen(
         [sys.executable, *words],
-        env={**_environment(), **env},
+        env={**environment(), **env},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -89,7 +93,8 @@ def told(*words: str, core: int = 0, **env: str) -> bytes:
     return said.strip().splitlines()[-1]
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
+    """What a process of ours needs to run at all; nothing of the caller's settings."""
     kept = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV")
     mine = {name: os.environ[name] for name in kept if name in os.environ}
     return {**mine, "PYTHONPATH": os.pathsep.join(["tests", "."])}
@@ -121,6 +126,21 @@ def cpu_s(pid: int) -> float:
     return times.user + times.system
 
 
+def family_cpu_s(pid: int) -> float:
+    """The same of a process and of all that it started, those that have ended included."""
+    found = 0.0
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found += times.user + times.system + times.children_user + times.children_system
+    return found
+
+
+def ran_ns(pid: int) -> int:
+    """Nanoseconds that a process has run: exact, but of its first thread alone."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
+
+
 def body(lead: str, size: int = 200, action: str = CREATE) -> bytes:
     """A webhook's body of so many bytes."""
     head = f'{{"lead_id":"{lead}","action":"{action}","pad":"'
@@ -134,11 +154,12 @@ async def fill(url: str, count: int, run: str) -> None:
     await client.xgroup_create(KEYS.webhooks, GROUP, "0", mkstream=True)
     appender = Appender(client, partitions=1, dedup_ttl_s=86_400, instance="bench")
     now = datetime.now(UTC)
-    await appender.append_all([_item(f"bench-{run}-{n}", now) for n in range(count)])
+    await appender.append_all([item(f"bench-{run}-{n}", now) for n in range(count)])
     await client.aclose()
 
 
-def _item(lead: str, now: datetime) -> Appending:
+def item(lead: str, now: datetime) -> Appending:
+    """A webhook as the door stores it."""
     key = dedup_key(lead, CREATE, "v")
     event = WebhookAccepted(
         event_id=event_id_of(key),
