@@ -33,13 +33,17 @@ BOUNDS = {
 
 
 def write(results: Path, page: Path) -> None:
-    """Write the page."""
+    """Write the page; of what was not measured anew it keeps the figures that it has."""
+    had = {part.partition("\n")[0]: part for part in page.read_text(encoding="utf-8").split("\n## ")}
     parts = [HEAD]
     for name, bound in BOUNDS.items():
         kept = results / f"{name}.json"
-        if not kept.is_file():
+        if kept.is_file():
+            found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            figures = "\n".join(shown(what, value).rstrip() for what, value in found.items())
+        elif name in had:
+            figures = had[name].split("```")[1].strip("\n")
+        else:
             continue
-        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        lines = "\n".join(shown(what, value).rstrip() for what, value in found.items())
-        parts.append(f"## {name}\n\n```\n{lines}\n```\n\nBound by: {bound}\n")
+        parts.append(f"## {name}\n\n```\n{figures}\n```\n\nBound by: {bound}\n")
     page.write_text("\n".join(parts), encoding="utf-8")
