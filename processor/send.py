@@ -23,14 +23,14 @@ import structlog
 
 from ops.crashpoints import reached
 from processor.store import LeadStore
-from processor.work import Work
+from processor.work import INTENT, Work
 from schema.errors import Ambiguous, Permanent, Throttled
 from schema.identity import marker
 from schema.lead import Lead
 
 log = structlog.get_logger()
 
-INTENT, SENT, SETTLE = "intent", "sent", "settle"
+SENT, SETTLE = "sent", "settle"
 
 
 class Messenger(Protocol):

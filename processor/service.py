@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from ops.append import Appender
+from ops.durable import durability_of
 from ops.fingerprint import Fingerprints
 from ops.metrics import new_registry, served
 from ops.postgres import create_pool
@@ -119,11 +120,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         codec = codec_of(settings)
         recovery = Recovery(commands, pool, settings)
+        durability = await durability_of(settings, commands)
         engines = []
         for partition in range(settings.stream_partitions):
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
-            store = LeadStore(Keys(partition), commands, reader, settings, rhythm)
+            store = LeadStore(
+                Keys(partition), commands, reader, settings, rhythm=rhythm, durability=durability
+            )
             executor = build_executor(
                 store,
                 clients,

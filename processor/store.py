@@ -12,12 +12,13 @@ from redis.exceptions import ResponseError
 
 from ops.batcher import Batcher
 from ops.crashpoints import reached
+from ops.durable import Durability
 from ops.recover import mark_read
 from ops.redis import Client, run, translated
 from ops.settings import Settings
 from ops.unprojected import position
 from processor.rhythm import Rhythm
-from processor.work import Work
+from processor.work import INTENT, Work
 from schema import calls, holding
 from schema.calls import Entered, Entry, Finished, Finishing, Lease
 from schema.errors import LeaseLost
@@ -42,7 +43,9 @@ class LeadStore:
         commands: Client,
         reader: Client,
         settings: Settings,
+        *,
         rhythm: Rhythm | None = None,
+        durability: Durability | None = None,
     ) -> None:
         """Set up; nothing is read yet.
 
@@ -52,6 +55,7 @@ class LeadStore:
             reader: for blocking reads.
             settings: ours.
             rhythm: of this instance's attempts; by default one of its own.
+            durability: what must hold before a send intent counts; None asks for nothing.
         """
         self.keys = keys
         self.rhythm = rhythm or Rhythm()
@@ -59,6 +63,7 @@ class LeadStore:
         self._reader = reader
         self._settings = settings
         self._instance = settings.instance
+        self._durability = durability
         gather_s = self.rhythm.gather_s
         self._records: Batcher[Note, int] = Batcher(
             self._flush_records, most=_MOST_PER_CALL, gather_s=gather_s
@@ -218,6 +223,9 @@ class LeadStore:
 
     async def _flush_records(self, notes: Sequence[Note]) -> Sequence[int]:
         call = holding.record(self.keys, notes, steps_ttl_s=self._settings.steps_ttl_secs)
+        if self._durability and any(INTENT in note.steps for note in notes):
+            kept: list[int] = await self._durability.run(self._commands, call)
+            return kept
         reply: list[int] = await run(self._commands, call)
         return reply
 

@@ -13,6 +13,8 @@ from schema.calls import Entry, Lease
 from schema.errors import LeaseLost
 from schema.events import WebhookAccepted
 
+INTENT = "intent"  # the step that says when a send was about to be made
+
 current_work: ContextVar["Work | None"] = ContextVar("current_work", default=None)
 
 

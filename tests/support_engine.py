@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from ops.append import Appender
+from ops.durable import durability_of
 from ops.migrate import migrate
 from ops.postgres import create_pool
 from ops.recover import Recovery
@@ -97,7 +98,8 @@ class World:
         exchange = Exchange(commands)
         gate = Gate(Budgets(exchange, settings))
         async with open_clients(settings, gate.before, settle=gate.after) as clients:
-            store = LeadStore(KEYS, commands, reader, settings)
+            durability = await durability_of(settings, commands)
+            store = LeadStore(KEYS, commands, reader, settings, durability=durability)
             executor = build_executor(
                 store, clients, pool, settings, codec_of(settings),
                 commands=commands, exchange=exchange, gate=gate,

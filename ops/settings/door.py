@@ -60,12 +60,18 @@ class Door(BaseSettings):
     allow_open_trigger: bool = Field(default=False, description="/api/v1/leads/process without a key")
     require_fsync: bool = Field(
         default=False,
-        description="answer 200 only once Redis has the webhook on disk (WAITAOF, or appendfsync always)",
+        description="200 (and the send) only once webhook (and send intent) are on disk: WAITAOF or `always`",
     )
     require_replicas: int = Field(
-        0, ge=0, le=10, description="answer 200 only once so many replicas have the webhook"
+        0,
+        ge=0,
+        le=10,
+        description="200 (and the send) only once so many replicas have webhook (and intent)",
     )
     durable_timeout_secs: float = Field(
-        1.0, gt=0, le=4, description="longest wait for disk or replicas; then the webhook is spooled"
+        1.0,
+        gt=0,
+        le=4,
+        description="longest wait for disk or replicas; then webhook is spooled, send waits",
     )
     dedup_ttl_secs: int = Field(30 * 86_400, ge=60, description="how long Redis remembers a webhook")
