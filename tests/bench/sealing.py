@@ -7,14 +7,14 @@ from pathlib import Path
 from bench.figures import ratios, spread
 from bench.http_load import Loaded, load
 from bench.ingress import requests
-from bench.rig import NO_POSTGRES, SECRET, answers, python, redis_server, rss_mb
+from bench.rig import NO_POSTGRES, SECRET, answers, cpu_s, python, redis_server, rss_mb
 from ops.dev.ports import free_port
 
 SIZES = (200, 2000)
 
 
 async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
-    """Requests per second with and without keys, their ratio, memory."""
+    """Requests per second and processor time with and without keys, their ratios, memory."""
     sealed, clear = free_port(), free_port()
     with redis_server(folder / "sealed") as one, redis_server(folder / "clear") as other:
         common = {
@@ -32,25 +32,34 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
             answers(clear)
             found: dict[str, object] = {}
             for size in SIZES:
-                found |= await _compared((sealed, clear), size, rounds, count)
+                found |= await _compared(((sealed, door.pid), (clear, plain.pid)), size, rounds, count)
             found["ingress RSS MB, with keys"] = rss_mb(door.pid)
             found["ingress RSS MB, without"] = rss_mb(plain.pid)
     return found
 
 
-async def _compared(ports: tuple[int, int], size: int, rounds: int, count: int) -> dict[str, object]:
-    for port in ports:
+async def _compared(
+    doors: tuple[tuple[int, int], tuple[int, int]], size: int, rounds: int, count: int
+) -> dict[str, object]:
+    for port, _ in doors:
         await load(port, requests(f"warm-{port}-{size}", 1000, size))
     taken: tuple[list[Loaded], list[Loaded]] = ([], [])
+    spent: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         # Whoever goes first in one round goes second in the next.
         for which in (0, 1) if turn % 2 else (1, 0):
+            port, pid = doors[which]
             made = requests(f"sealing-{which}-{size}-{turn}", count, size)
-            taken[which].append(await load(ports[which], made))
+            begun = cpu_s(pid)
+            taken[which].append(await load(port, made))
+            spent[which].append((cpu_s(pid) - begun) / count * 1e6)
     with_keys, without = ([one.per_second for one in side] for side in taken)
     return {
         f"{size} B: with keys per second": spread(with_keys, 0),
         f"{size} B: without per second": spread(without, 0),
         f"{size} B: ratio": ratios(with_keys, without),
+        f"{size} B: CPU µs per request, with keys": spread(spent[0], 1),
+        f"{size} B: CPU µs per request, without": spread(spent[1], 1),
+        f"{size} B: CPU ratio (of no other process's doing)": ratios(spent[1], spent[0]),
         f"{size} B: p99 ratio": ratios([x.p99_ms for x in taken[0]], [x.p99_ms for x in taken[1]]),
     }

@@ -1,6 +1,7 @@
 """Sealing: what a sealed text is bound to, which keys open it, and what a wrong key leads to."""
 
 import base64
+import os
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,32 @@ def test_the_same_text_is_sealed_differently_each_time():
     """A data key and nonces of its own each time: equal texts cannot be told from their stored forms."""
     codec = SealingCodec([NEW])
     assert len({codec.seal("e1", "payload", PERSON) for _ in range(50)}) == 50
+
+
+def test_no_two_texts_share_a_data_key_or_a_nonce():
+    """Keys are made ahead by the dozen; each serves once."""
+    codec = SealingCodec([NEW])
+    raw = [base64.b64decode(codec.seal("e1", "payload", PERSON).rpartition(":")[2]) for _ in range(200)]
+    for place in (slice(12), slice(12, 60), slice(60, 72)):
+        assert len({text[place] for text in raw}) == len(raw)
+
+
+def test_a_forked_child_seals_with_keys_of_its_own():
+    """What the parent has made ahead is the parent's."""
+    codec = SealingCodec([NEW])
+    codec.seal("e1", "payload", PERSON)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, codec.seal("e1", "payload", PERSON).encode())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    theirs, ours = os.read(reading, 10_000).decode(), codec.seal("e1", "payload", PERSON)
+    assert codec.open("e1", "payload", theirs) == PERSON
+    one, other = (base64.b64decode(text.rpartition(":")[2]) for text in (theirs, ours))
+    assert all(one[place] != other[place] for place in (slice(12), slice(12, 60), slice(60, 72)))
+    os.close(reading)
+    os.close(writing)
 
 
 @pytest.mark.parametrize(("event", "field"), [("e2", "payload"), ("e1", "message"), ("e1\0payload", "")])
