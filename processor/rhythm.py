@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 _CROWD = 8  # fewer leads in work seldom have a question at the same moment
 _SHARE = 0.1
-_MOST_S = 0.1
+_LEAST_S, _MOST_S = 0.001, 0.1
 _NEWEST = 0.1  # weight of the newest attempt in the mean
 
 
@@ -35,4 +35,5 @@ class Rhythm:
 
     def gather_s(self) -> float:
         """How long a call may wait now, in seconds."""
-        return min(self._mean_s * _SHARE, _MOST_S) if self._in_work >= _CROWD else 0.0
+        wait_s = min(self._mean_s * _SHARE, _MOST_S)
+        return wait_s if self._in_work >= _CROWD and wait_s >= _LEAST_S else 0.0
