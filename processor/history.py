@@ -1,25 +1,29 @@
 """What Postgres already knows of an event: dedup that outlives its Redis key.
 
-One primary-key read before the pipeline starts. With Postgres away the answer is *unknown*, and the send
-is verified at C2S instead: never less safe, only dearer.
+One primary-key read before the pipeline starts, shared by attempts that begin together. With Postgres away
+the answer is *unknown*, and the send is verified at C2S instead: never less safe, only dearer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
+from ops.batcher import Batcher
 from ops.postgres import translated
 from processor.work import Work
 from schema.status import FINAL
 
 _QUERY = """
 SELECT w.status, w.fence, s.message_ref, s.contact
-FROM (SELECT $1::uuid AS id, $2::text AS lead_id) AS asked
+FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS asked (id, lead_id, n)
 LEFT JOIN webhook_events w ON w.id = asked.id
 LEFT JOIN lead_state s ON s.lead_id = asked.lead_id
+ORDER BY asked.n
 """
 _TIMEOUT_S = 3.0
+_MOST_AT_ONCE, _READS_AT_ONCE = 64, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,9 @@ class History:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._reads: Batcher[tuple[UUID, str], asyncpg.Record] = Batcher(
+            self._read, most=_MOST_AT_ONCE, width=_READS_AT_ONCE
+        )
 
     async def of(self, work: Work) -> Past:
         """What the record says of this attempt's event.
@@ -51,11 +58,7 @@ class History:
         Raises:
             StorageUnavailable: Postgres is away or too slow.
         """
-        with translated("reading the event's record"):
-            row = await self._pool.fetchrow(
-                _QUERY, UUID(work.event.event_id), work.event.lead_id, timeout=_TIMEOUT_S
-            )
-        assert row is not None  # noqa: S101 -- the query starts from its own one row
+        row = await self._reads.submit((UUID(work.event.event_id), work.event.lead_id))
         status, fence = row["status"], row["fence"] or 0
         replayed = work.event.source == "replay"
         return Past(
@@ -65,3 +68,8 @@ class History:
             messaged=row["message_ref"] is not None,
             contact=row["contact"] or "",
         )
+
+    async def _read(self, asked: Sequence[tuple[UUID, str]]) -> Sequence[asyncpg.Record]:
+        ids, leads = zip(*asked, strict=True)
+        with translated("reading the event's record"):
+            return await self._pool.fetch(_QUERY, list(ids), list(leads), timeout=_TIMEOUT_S)

@@ -35,10 +35,13 @@ class Archive:
     p_fault: float = 0.0
     _facts: dict[tuple[str, str], Fact] = field(default_factory=dict)
 
-    async def fetchrow(self, _query: str, event_id: UUID, lead_id: str, **_: Any) -> dict[str, Any]:
+    async def fetch(self, _query: str, ids: list[UUID], leads: list[str], **_: Any) -> list[dict[str, Any]]:
         """The answer to `processor.history`'s query."""
         if self.rng.random() < self.p_fault:
             raise OSError("simulated: Postgres is away")
+        return [self._past(event_id, lead_id) for event_id, lead_id in zip(ids, leads, strict=True)]
+
+    def _past(self, event_id: UUID, lead_id: str) -> dict[str, Any]:
         until_ms = self.model.now_ms - 1000 * self.lag_s()
         facts = [f for f in self.facts() if int(f.entry_id.partition("-")[0]) <= until_ms]
         row = next(iter(fold([f for f in facts if f.event and f.event.event_id == str(event_id)])), None)
