@@ -138,6 +138,7 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
         appender = Appender(
             commands,
             partitions=settings.stream_partitions,
+            other=settings.stream_partitions_other,
             dedup_ttl_s=settings.dedup_ttl_secs,
             instance=settings.instance,
             durability=await durability_of(settings, commands),
@@ -189,7 +190,7 @@ async def _forwarder(
     """The forwarder with its clients, or None without ``FORWARD_URL``."""
     if not settings.forward_url.get_secret_value():
         return None
-    url, partitions = settings.redis_url.get_secret_value(), settings.stream_partitions
+    url, partitions = settings.redis_url.get_secret_value(), settings.partitions.served
     reader = blocking_client(url, block_s=LOOK_S, at_once=partitions)
     stack.push_async_callback(reader.aclose)
     timeout = ClientTimeout(total=settings.forward_timeout_secs)

@@ -163,7 +163,7 @@ class Forwarder:
             raise away
 
     async def _move(self, block_s: float) -> None:
-        streams = {Keys(p).forwards: "0" for p in range(self.settings.stream_partitions)}
+        streams = {Keys(p).forwards: "0" for p in range(self.settings.partitions.served)}
         with translated("reading forwards"):
             found = await self._reads.read(streams, count=_MOST_MOVED, block_s=block_s)
         for stream, rows in found:

@@ -18,7 +18,7 @@ async def live_processors(client: Client, settings: Settings) -> int:
     """How many processors were heard of; what a dead one still holds does not count for it."""
     within_ms = 1000 * heard_within_s(settings)
     names: set[bytes] = set()
-    for partition in range(settings.stream_partitions):
+    for partition in range(settings.partitions.served):
         try:
             consumers: Any = await client.xinfo_consumers(Keys(partition).webhooks, GROUP)
         except ResponseError:

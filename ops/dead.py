@@ -75,7 +75,7 @@ class DeadLetters:
         Raises:
             StorageUnavailable: Redis is away.
         """
-        for partition in range(after[0], self._settings.stream_partitions):
+        for partition in range(after[0], self._settings.partitions.served):
             start = f"({after[1]}" if after[1] and partition == after[0] else "-"
             while True:
                 with translated("listing dead letters"):
@@ -89,7 +89,7 @@ class DeadLetters:
                 start = f"({rows[-1][0].decode()}"
 
     async def replay(self, letter: DeadLetter, reason: str, unnoted: str = "") -> str:
-        """Put the event back to work; its new entry id.
+        """Put the event back to work, in its lead's home; its new entry id.
 
         Args:
             letter: the dead letter.
@@ -99,8 +99,8 @@ class DeadLetters:
         Raises:
             StorageUnavailable: Redis is away; replaying again is harmless.
         """
-        keys = Keys(letter.partition)
-        event = letter.event
+        event, s = letter.event, self._settings
+        keys = Keys(s.partitions.home(event.lead_id))
         again = WebhookAccepted(
             event_id=event.event_id,
             lead_id=event.lead_id,
@@ -111,7 +111,6 @@ class DeadLetters:
             traceparent=event.traceparent,
             payload=event.payload,
         )
-        s = self._settings
         call = replaying.replay(
             keys,
             again,
@@ -120,6 +119,7 @@ class DeadLetters:
             steps_ttl_s=s.steps_ttl_secs,
             instance=s.instance,
             reason=reason,
+            lost="" if keys.partition == letter.partition else replaying.ELSEWHERE,
             actor=unnoted,
         )
         entry_id: bytes = await run(self.client, call)

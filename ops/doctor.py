@@ -29,6 +29,7 @@ from ops.findings import (
     sealing,
 )
 from ops.migrate import pending
+from ops.partitions import changing, standings
 from ops.postgres import connect
 from ops.postgres import translated as postgres_translated
 from ops.reasons import why
@@ -50,7 +51,8 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Findin
         settings: of the system.
         environ: what they were read from, to check what each service needs of it.
     """
-    parts = await asyncio.gather(check_redis(settings), check_postgres(settings), check_c2s(settings))
+    checks = check_redis(settings), check_postgres(settings), check_c2s(settings), check_partitions(settings)
+    parts = await asyncio.gather(*checks)
     found = [
         *check_settings(environ),
         check_sealing(settings),
@@ -108,7 +110,7 @@ async def _redis_findings(client: Client, settings: Settings) -> list[Finding]:
         found, redis_now = await _server_findings(node)
         findings += [replace(f, check=f"{f.check} {name}".strip()) for f in found]
     now = datetime.fromtimestamp(redis_now, UTC)
-    for partition in range(settings.stream_partitions):
+    for partition in range(settings.partitions.served):
         findings += await _stream_findings(client, Keys(partition), now)
     return [*findings, *await circuit_findings(client, redis_now)]
 
@@ -218,6 +220,21 @@ async def _migrations(connection: asyncpg.Connection) -> Finding:
     if waiting:
         return Finding("migrations", "FAIL", f"pending: {', '.join(waiting)}", "run `c2s migrate`")
     return Finding("migrations", "ok", "up to date")
+
+
+async def check_partitions(settings: Settings) -> list[Finding]:
+    """Whether every lead is where it should be; nothing while Redis or Postgres is away, which others say."""
+    client = command_client(settings.redis_url.get_secret_value())
+    try:
+        record = await connect(settings, application_name="c2s-doctor")
+        try:
+            return [changing(await standings(client, record, settings), settings.partitions)]
+        finally:
+            await record.close(timeout=_CLOSE_TIMEOUT_S)
+    except (StorageUnavailable, RedisError, asyncpg.PostgresError, ValueError):
+        return []
+    finally:
+        await client.aclose()
 
 
 async def check_c2s(settings: Settings) -> list[Finding]:

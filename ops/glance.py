@@ -140,7 +140,7 @@ async def _streams(
 ) -> None:
     lags, queue = [], Queue()
     taken = ended = failed = 0
-    for partition in range(settings.stream_partitions):
+    for partition in range(settings.partitions.served):
         keys = Keys(partition)
         at = [checkpoints.get((partition, stream), "0-0") for stream in ("webhooks", "outcomes")]
         seen = read_survey(await run(client, survey(keys, *at)))
@@ -159,7 +159,7 @@ async def _streams(
     queue.processors = await live_processors(client, settings)
     found.queue, found.accepted, found.ended, found.failed = queue, taken, ended, failed
     found.lag_s = max(lags, default=None)
-    names = stream_names(settings.stream_partitions, ("outcomes",))
+    names = stream_names(settings.partitions.served, ("outcomes",))
     found.events, _ = await newest(client, names, _EVENTS)
 
 

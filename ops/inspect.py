@@ -22,7 +22,6 @@ from ops.settings import Settings
 from ops.unprojected import Fact, Place, position, read_tail
 from schema.errors import LeadstreamError, StorageUnavailable
 from schema.events import Event, EventError, WebhookAccepted, decode
-from schema.identity import partition_of
 from schema.keys import Keys
 from schema.status import FINAL
 
@@ -124,7 +123,7 @@ async def read_stories(settings: Settings, name: str) -> Stories:
         def wanted(event: Event) -> bool:
             return event.lead_id == lead_id or event.event_id == event_id or event.event_id in known
 
-        tail, whole = await read_tail(client, settings.stream_partitions, checkpoints, wanted)
+        tail, whole = await read_tail(client, settings.partitions.served, checkpoints, wanted)
         if not whole:
             found.notes.append("the projector is far behind; not all of the streams' tail was read")
         facts += tail
@@ -205,9 +204,11 @@ def _told(rows: Mapping[str, Row], facts: Sequence[Fact]) -> list[Story]:
 async def _with_steps(client: Client, settings: Settings, story: Story) -> Story:
     if not story.facts or (story.row and story.row["status"] in FINAL):
         return story
-    keys = Keys(partition_of(story.facts[0].event.lead_id, settings.stream_partitions))
+    names: set[bytes] = set()
     with redis_translated("reading the finished steps"):
-        names: Any = await client.hkeys(keys.steps(story.event_id))
+        for place in settings.partitions.places(story.facts[0].event.lead_id):
+            found: Any = await client.hkeys(Keys(place).steps(story.event_id))
+            names |= {*found}
     steps = sorted({name.decode() for name in names} - _BOOKKEEPING)
     return Story(story.event_id, story.row, story.facts, tuple(steps))
 

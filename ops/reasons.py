@@ -17,6 +17,7 @@ _REASONS = (
     ("stream", "without stream and group nobody works on what comes"),
     ("pending", "leads wait while a broker could be on the phone with them"),
     ("dead letters", "these leads got no message, and get none until somebody decides"),
+    ("partitions", "leads of the other number could wait unseen, or their webhooks overtake each other"),
     ("circuit", "leads that need this API wait until it answers again"),
     ("c2s token", "no lead can be read and no message sent; the work waits"),
     ("webhooks", "leads may be going elsewhere: C2S keeps one endpoint per token"),

@@ -25,7 +25,7 @@ from ops.settings import Settings
 from ops.unprojected import position, read_tail
 from schema import replaying
 from schema.events import EventIgnored, EventReplayed, LeadDeadLettered, LeadProcessed, WebhookAccepted
-from schema.identity import dedup_key, partition_of
+from schema.identity import dedup_key
 from schema.keys import GROUP, Keys
 
 log = structlog.get_logger()
@@ -34,7 +34,8 @@ VANISHED = "its entry vanished from the stream"  # the reason of such a replay; 
 
 # The newest entry of each unfinished event, oldest first: the order in which they go back to work.
 _UNFINISHED = """
-SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id
+SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id,
+    l.partition
 FROM webhook_events w
 JOIN LATERAL (
     SELECT payload, entry_id, partition FROM event_log
@@ -67,7 +68,8 @@ FROM projection_checkpoints WHERE name = 'main' AND partition = $1
 """
 
 _BY_ENTRY = """
-SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id
+SELECT w.id::text AS event_id, w.lead_id, w.hook_action, w.version, w.received_at, l.payload, l.entry_id,
+    l.partition
 FROM event_log l JOIN webhook_events w ON w.id = l.event_id
 WHERE l.stream = 'webhooks' AND l.partition = $1 AND l.entry_id = ANY($2)
   AND l.recorded_at = ANY(SELECT to_timestamp(split_part(e, '-', 1)::bigint / 1000.0) FROM unnest($2) AS e)
@@ -148,7 +150,7 @@ class Recovery:
         with translated("finding lost entries in the archive"):
             rows = await self._pool.fetch(_BY_ENTRY, partition, list(entry_ids))
         for row in rows:
-            await self._replay(row, VANISHED, row["entry_id"])
+            await self._replay(row, VANISHED)
         return [row["event_id"] for row in rows]
 
     async def _ended(self) -> set[str]:
@@ -158,7 +160,7 @@ class Recovery:
         checkpoints = {(row["partition"], row["stream"]): row["entry_id"] for row in rows}
         kinds = (LeadProcessed, LeadDeadLettered, EventIgnored, EventReplayed)
         tail, _ = await read_tail(
-            self._client, self._settings.stream_partitions, checkpoints, lambda e: isinstance(e, kinds)
+            self._client, self._settings.partitions.served, checkpoints, lambda e: isinstance(e, kinds)
         )
         ended: set[str] = set()
         for event in (fact.event for fact in tail):
@@ -170,12 +172,19 @@ class Recovery:
         count = 0
         async for row in self._rows(_UNFINISHED, partition):
             if row["event_id"] not in ended:
-                count += await self._replay(row, "recovered", row["entry_id"])
+                count += await self._replay(row, "recovered")
         return count
 
-    async def _replay(self, row: asyncpg.Record, reason: str, lost: str) -> bool:
-        """Put an event back to work; False where its entry is not lost, or was made good before."""
-        s, keys = self._settings, self._keys(row["lead_id"])
+    async def _replay(self, row: asyncpg.Record, reason: str) -> bool:
+        """Put an event back to work; False where its entry is not lost, or was made good before.
+
+        It goes to its lead's home. Where that has changed since, the old place is looked at first.
+        """
+        s, keys, lost = self._settings, self._keys(row["lead_id"]), row["entry_id"]
+        if row["partition"] != keys.partition:
+            if await self._has(row["partition"], lost):
+                return False
+            lost = replaying.ELSEWHERE
         event = WebhookAccepted(
             event_id=row["event_id"],
             lead_id=row["lead_id"],
@@ -200,6 +209,10 @@ class Recovery:
         log.info("event.recovered", event_id=event.event_id, lead_id=event.lead_id, reason=reason)
         return True
 
+    async def _has(self, partition: int, entry_id: str) -> bool:
+        with redis_translated("looking for an entry"):
+            return bool(await self._client.xrange(Keys(partition).webhooks, entry_id, entry_id))
+
     async def _restore_keys(self, rows: Sequence[asyncpg.Record]) -> int:
         with redis_translated("restoring dedup keys"):
             async with self._client.pipeline(transaction=False) as pipe:
@@ -210,7 +223,7 @@ class Recovery:
                 return sum(1 for made in await pipe.execute() if made)
 
     def _keys(self, lead_id: str) -> Keys:
-        return Keys(partition_of(lead_id, self._settings.stream_partitions))
+        return Keys(self._settings.partitions.home(lead_id))
 
     async def _rows(self, query: str, *args: object) -> AsyncIterator[asyncpg.Record]:
         async for rows in self._chunks(query, *args):

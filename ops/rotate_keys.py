@@ -78,7 +78,7 @@ async def rotate(settings: Settings, progress: Progress) -> list[Use]:
 
             step(0)
             await rewrap(conn, writer, place, codec, step)
-        redis = SealedRedis(client, settings.stream_partitions)
+        redis = SealedRedis(client, settings.partitions.served)
         found = 0
 
         def count(number: int) -> None:
@@ -98,7 +98,7 @@ async def _standing(
     settings: Settings, codec: SealingCodec, client: Client, conn: asyncpg.Connection
 ) -> list[Use]:
     counts: dict[str, Counter[str]] = {place.name: await used(conn, place) for place in PLACES}
-    counts |= await SealedRedis(client, settings.stream_partitions).used()
+    counts |= await SealedRedis(client, settings.partitions.served).used()
     return [
         Use(place, key, number, _standing_of(key, codec))
         for place, found in counts.items()

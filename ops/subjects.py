@@ -211,7 +211,7 @@ async def find(  # noqa: PLR0917 -- what a process has, in the usual order
     if not wanted:
         return Found((), tuple(sorted(leads)), ())
     checkpoints = {(row["partition"], row["stream"]): row["entry_id"] for row in rows}
-    tail, _ = await read_tail(client, settings.stream_partitions, checkpoints, lambda _: True)
+    tail, _ = await read_tail(client, settings.partitions.served, checkpoints, lambda _: True)
     meant = set(wanted)
     for fact in tail:
         if meant & _named_in(fact.event, codec):

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from ops import traces
 from processor import ending
+from processor.elsewhere import Before, nowhere_else
 from processor.meters import Meters, outcome_of
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
@@ -43,7 +44,11 @@ _FINISH_TRIES_S = (0.1, 0.5, 2.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Runs attempts."""
+    """Runs attempts.
+
+    Attributes:
+        before: looks where else the lead is, while the number of partitions is being changed.
+    """
 
     pipeline: Pipeline
     store: LeadStore
@@ -51,6 +56,7 @@ class Executor:
     policy: BackoffPolicy
     rng: random.Random
     meters: Meters = field(default_factory=Meters)
+    before: Before = nowhere_else
 
     async def attempt(self, work: Work) -> Finishing | None:
         """Run the attempt; how it is to end, or None where the lease was lost on the way."""
@@ -76,6 +82,7 @@ class Executor:
                     f"{work.attempt - 1} attempts ended without a word (crashed or lost)",
                     code="attempts_exhausted",
                 )
+            await self.before(work)
             result = await self.pipeline.run(work)
         except LeaseLost:
             raise

@@ -19,6 +19,7 @@ from ops.seal import codec_of
 from ops.settings import Settings
 from processor.budget import Budgets
 from processor.cache import CachedLeads, CachedPeople, CachedProfiles, LookUps
+from processor.elsewhere import Elsewhere, nowhere_else
 from processor.engine import Engine, Lost
 from processor.exchange import Exchange
 from processor.executor import Executor
@@ -67,6 +68,7 @@ def build_executor(
     appender = Appender(
         commands,
         partitions=settings.stream_partitions,
+        other=settings.stream_partitions_other,
         dedup_ttl_s=settings.dedup_ttl_secs,
         instance=settings.instance,
     )
@@ -85,7 +87,9 @@ def build_executor(
         notify=Notifier(notify_url) if notify_url else no_notice,
     )
     policy = BackoffPolicy(settings.backoff_base_secs, settings.backoff_max_secs, settings.max_attempts)
-    return Executor(pipeline, store, codec, policy, random.Random(), meters or Meters())
+    partitions = settings.partitions
+    before = Elsewhere(store, commands, partitions) if partitions.other else nowhere_else
+    return Executor(pipeline, store, codec, policy, random.Random(), meters or Meters(), before)
 
 
 def restore_lost(recovery: Recovery, partition: int) -> Lost:
@@ -122,7 +126,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         recovery = Recovery(commands, pool, settings)
         durability = await durability_of(settings, commands)
         engines = []
-        for partition in range(settings.stream_partitions):
+        for partition in range(settings.partitions.served):
             reader = blocking_client(url, block_s=settings.block_secs)
             stack.push_async_callback(reader.aclose)
             store = LeadStore(

@@ -108,7 +108,7 @@ async def drop_old(settings: Settings, now_s: float) -> Dropped:
             done = await drop_recorded(conn, datetime.fromtimestamp(cutoff_s, UTC))
             checkpoints = await checkpoint.load(conn)
         entries = 0
-        for partition in range(settings.stream_partitions):
+        for partition in range(settings.partitions.served):
             entries += await _drop_streamed(client, settings, partition, checkpoints, round(cutoff_s * 1000))
     finally:
         await conn.close(timeout=5)

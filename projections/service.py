@@ -86,7 +86,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Stand by, project, and start over after faults, until ``stop``."""
     registry = new_registry()
     meters = ProjectorMeters(registry)
-    with closing(Fleet(settings.redis_url.get_secret_value(), settings.stream_partitions)) as fleet:
+    with closing(Fleet(settings.redis_url.get_secret_value(), settings.partitions.served)) as fleet:
         registry.register(fleet)
         with served(registry, settings.metrics_port):
             outage = Outage(random.random, meters.stalls.inc)
@@ -111,7 +111,7 @@ async def _stand_by_and_project(
     lost = asyncio.Event()
     conn = await connect(settings, application_name=f"c2s-projector-{settings.instance}")
     reader = blocking_client(
-        settings.redis_url.get_secret_value(), block_s=settings.block_secs, at_once=settings.stream_partitions
+        settings.redis_url.get_secret_value(), block_s=settings.block_secs, at_once=settings.partitions.served
     )
     try:
         conn.add_termination_listener(lambda _conn: lost.set())
@@ -164,7 +164,7 @@ async def _project(
     projector = Projector(
         conn,
         reader,
-        partitions=settings.stream_partitions,
+        partitions=settings.partitions.served,
         batch=settings.projector_batch,
         models=read_models(codec_of(settings)),
         committed=partial(_committed, meters),

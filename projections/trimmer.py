@@ -58,7 +58,7 @@ class Trimmer:
         self._since = 0
         days = self._settings.retention_days
         before = max(0, round(self._now_s() * 1000) - days * _DAY_MS) if days else None
-        for partition in range(self._settings.stream_partitions):
+        for partition in range(self._settings.partitions.served):
             call = trim(
                 Keys(partition),
                 keep=self._settings.trim_keep,

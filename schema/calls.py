@@ -66,11 +66,26 @@ class Appended(NamedTuple):
 
 
 def append(
-    keys: Keys, items: Sequence[Appending], *, dedup_ttl_s: int, instance: str, again: bool = False
+    keys: Keys,
+    items: Sequence[Appending],
+    *,
+    dedup_ttl_s: int,
+    instance: str,
+    again: bool = False,
+    only_known: bool = False,
 ) -> ScriptCall:
-    """Accept webhooks; ``again`` says that an earlier call with these items may have succeeded."""
+    """Accept webhooks.
+
+    Args:
+        keys: of the partition.
+        items: the webhooks.
+        dedup_ttl_s: how long a repeat is known as one.
+        instance: who appends.
+        again: an earlier call with these items may have succeeded.
+        only_known: only repeats of what this partition has; the others are answered with an empty event id.
+    """
     names = [keys.webhooks, keys.outcomes, keys.forwards]
-    args = [str(dedup_ttl_s), instance, "1" if again else "0"]
+    args = [str(dedup_ttl_s), instance, "1" if again else "0", "1" if only_known else "0"]
     dedup, queue = keys.dedup(""), keys.queue("")  # made once: a busy door's batches are large
     for item in items:
         e, forward = item.event, item.forward

@@ -7,6 +7,7 @@ through spool, retry, replay, reconcile and rebuild, on every machine.
 import hashlib
 import re
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -78,3 +79,31 @@ def marker(event_id: str) -> str:
 def partition_of(lead_id: str, partitions: int) -> int:
     """The partition that holds all keys of a lead: ``crc32(lead_id) % partitions``."""
     return zlib.crc32(lead_id.encode()) % partitions if partitions > 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """Where leads are, also while the number of partitions is being changed (docs/scaling.md).
+
+    Attributes:
+        number: by which a lead's new entries are placed.
+        other: the number before or after, by which other processes may still place them; 0 for none.
+    """
+
+    number: int
+    other: int = 0
+
+    @property
+    def served(self) -> int:
+        """How many partitions may hold something."""
+        return max(self.number, self.other)
+
+    def home(self, lead_id: str) -> int:
+        """The partition that a lead's new entries go to."""
+        return partition_of(lead_id, self.number)
+
+    def places(self, lead_id: str) -> tuple[int, ...]:
+        """Every partition that may hold something of a lead, its home first."""
+        home = self.home(lead_id)
+        other = partition_of(lead_id, self.other) if self.other else home
+        return (home,) if other == home else (home, other)

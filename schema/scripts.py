@@ -13,6 +13,7 @@ from typing import Literal
 ScriptName = Literal[
     "append",
     "enter",
+    "elsewhere",
     "renew",
     "record",
     "finish",

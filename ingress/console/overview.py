@@ -121,7 +121,7 @@ async def _redis(operating: Operating, checkpoints: Checkpoints) -> dict[str, An
     client, settings = operating.dead.client, operating.settings
     with redis_translated("reading the overview"):
         seen = []
-        for n in range(settings.stream_partitions):
+        for n in range(settings.partitions.served):
             at = [checkpoints.get((n, stream), "0-0") for stream in ("webhooks", "outcomes")]
             seen.append(read_survey(await run(client, survey(Keys(n), *at))))
         apis = []

@@ -136,7 +136,7 @@ async def _read_redis(
     client: Client, settings: Settings, checkpoints: Mapping[tuple[int, str], str]
 ) -> RedisReadings:
     seen: list[Surveyed] = []
-    for partition in range(settings.stream_partitions):
+    for partition in range(settings.partitions.served):
         at = [checkpoints.get((partition, stream), _START) for stream in ("webhooks", "outcomes")]
         seen.append(read_survey(await run(client, survey(Keys(partition), *at))))
     with translated("reading its state"):

@@ -22,6 +22,7 @@ from ops.cli.events import events
 from ops.cli.forwards import forwards
 from ops.cli.keys import keys
 from ops.cli.output import PROBLEM, WRONG_USE, print_json, print_table, say_error
+from ops.cli.partitions import partitions
 from ops.cli.secret import secret
 from ops.cli.subject import subject
 from ops.cli.subscribing import SUBSCRIBE_EXAMPLE, UNSUBSCRIBE_EXAMPLE, subscribe, unsubscribe
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(events, name="events")
 app.add_typer(dead, name="dead")
 app.add_typer(forwards, name="forwards")
+app.add_typer(partitions, name="partitions")
 app.add_typer(secret, name="secret")
 app.add_typer(keys, name="keys")
 app.add_typer(alerts, name="alerts")

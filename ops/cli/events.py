@@ -128,7 +128,7 @@ async def _tail(settings: Settings, lead: str, last: int, *, following: bool, as
     from schema.events import WebhookAccepted, encode  # noqa: PLC0415
 
     out = console()
-    url, partitions = settings.redis_url.get_secret_value(), settings.stream_partitions
+    url, partitions = settings.redis_url.get_secret_value(), settings.partitions.served
     streams: tuple[Stream, Stream] = ("webhooks", "outcomes")
     read = follow if following else newest_only
     async for followed in read(url, partitions, streams, last):

@@ -77,7 +77,7 @@ async def _in_redis(settings: Settings) -> int | None:
     client = command_client(settings.redis_url.get_secret_value())
     try:
         with translated("counting forwards"):
-            return sum([await client.xlen(Keys(p).forwards) for p in range(settings.stream_partitions)])
+            return sum([await client.xlen(Keys(p).forwards) for p in range(settings.partitions.served)])
     except StorageUnavailable:
         return None
     finally:

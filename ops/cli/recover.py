@@ -37,7 +37,7 @@ async def _recover(settings: Settings) -> Recovered:
     client = command_client(settings.redis_url.get_secret_value())
     pool = await create_pool(settings, min_size=0, max_size=2, application_name="c2s-recover")
     try:
-        await ensure_groups(client, settings.stream_partitions, settings.steps_ttl_secs)
+        await ensure_groups(client, settings.partitions.served, settings.steps_ttl_secs)
         return await Recovery(client, pool, settings).run()
     finally:
         await pool.close()

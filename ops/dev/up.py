@@ -177,7 +177,7 @@ class Machine:
         await together(*work)
 
     async def _follow(self) -> None:
-        partitions = self._settings.stream_partitions
+        partitions = self._settings.partitions.served
         async for followed in follow(self._plan.redis_url, partitions, ("outcomes",)):
             self._screen.outcome(followed.event)
 

@@ -6,6 +6,8 @@ import socket
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from schema.identity import Partitions
+
 
 def _default_instance() -> str:
     return os.environ.get("FLY_MACHINE_ID") or f"{socket.gethostname()}-{os.getpid()}"
@@ -35,3 +37,14 @@ class Places(BaseSettings):
         description="name of this process in leases, outcomes and logs",
     )
     stream_partitions: int = Field(1, ge=1, le=1024, description="number of partitions of the streams")
+    stream_partitions_other: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="the number before or after, while it is being changed (docs/scaling.md); 0 = it is not",
+    )
+
+    @property
+    def partitions(self) -> Partitions:
+        """Where leads are."""
+        return Partitions(self.stream_partitions, self.stream_partitions_other)

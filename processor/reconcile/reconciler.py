@@ -133,7 +133,7 @@ class Reconciler:
         candidates = [
             d for lead_id, lead in leads.items() for d in missing_of(lead, run.since, known.get(lead_id, ()))
         ]
-        lost = await not_in_stream(self.client, candidates, self.settings.stream_partitions)
+        lost = await not_in_stream(self.client, candidates, self.settings.partitions)
         if appends and lost:
             run.appended += await self._append(lost)
         run.leads += len(leads)

@@ -9,7 +9,7 @@ from ops.postgres import translated
 from ops.redis import Client
 from ops.redis import translated as redis_translated
 from processor.reconcile.missing import Known
-from schema.identity import partition_of
+from schema.identity import Partitions
 from schema.keys import Keys
 from schema.webhook import Delivery
 
@@ -38,7 +38,9 @@ async def known_events(conn: asyncpg.Connection, lead_ids: Sequence[str]) -> dic
     return found
 
 
-async def not_in_stream(client: Client, deliveries: Sequence[Delivery], partitions: int) -> list[Delivery]:
+async def not_in_stream(
+    client: Client, deliveries: Sequence[Delivery], partitions: Partitions
+) -> list[Delivery]:
     """Those of which Redis knows nothing: an accepted webhook may not have reached the record yet.
 
     Raises:
@@ -46,9 +48,12 @@ async def not_in_stream(client: Client, deliveries: Sequence[Delivery], partitio
     """
     if not deliveries:
         return []
+    asked = [(delivery, partitions.places(delivery.lead_id)) for delivery in deliveries]
     with redis_translated("looking for dedup keys"):
         async with client.pipeline(transaction=False) as pipe:
-            for delivery in deliveries:
-                pipe.exists(Keys(partition_of(delivery.lead_id, partitions)).dedup(delivery.dedup_key))
-            there = await pipe.execute()
-    return [delivery for delivery, known in zip(deliveries, there, strict=True) if not known]
+            for delivery, places in asked:
+                for place in places:
+                    pipe.exists(Keys(place).dedup(delivery.dedup_key))
+            there = iter(await pipe.execute())
+    found = [[next(there) for _ in places] for _, places in asked]
+    return [delivery for (delivery, _), known in zip(asked, found, strict=True) if not any(known)]

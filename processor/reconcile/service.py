@@ -74,6 +74,7 @@ async def reconcile_since(
             appender = Appender(
                 client,
                 partitions=settings.stream_partitions,
+                other=settings.stream_partitions_other,
                 dedup_ttl_s=settings.dedup_ttl_secs,
                 instance=settings.instance,
             )

@@ -11,7 +11,7 @@ from ops.unprojected import position
 from schema import erasing
 from schema.erasing import MARK, PERSONAL
 from schema.events import LeadProcessed, WebhookDuplicated, text_fields
-from schema.identity import dedup_key, partition_of
+from schema.identity import dedup_key
 from schema.keys import Keys
 
 _PAGE = 500
@@ -74,12 +74,13 @@ class StreamEraser:
             whole: everything of the leads, not only the events known.
         """
         swept, s = Swept(), self._settings
-        await ensure_groups(self._client, s.stream_partitions, s.steps_ttl_secs)
+        await ensure_groups(self._client, s.partitions.served, s.steps_ttl_secs)
         known = {*events}
-        for partition in sorted({partition_of(lead, s.stream_partitions) for lead in leads}):
+        # Every partition: what is over lies where its lead was before the number of partitions was changed.
+        for partition in range(s.partitions.served):
             keys = Keys(partition)
-            ours = {x for x in leads if partition_of(x, s.stream_partitions) == partition}
-            mine = _Mine(ours if whole else frozenset(), known)
+            ours = {x for x in leads if partition in s.partitions.places(x)}
+            mine = _Mine(leads if whole else frozenset(), known)
             await self._webhooks(keys, erasure_id, swept, mine, events, ours)
             known |= set(swept.events)
             last = checkpoints.get((partition, "outcomes"), "0-0")
@@ -90,20 +91,22 @@ class StreamEraser:
 
     async def forget(self, rows: Collection[Mapping[str, Any]]) -> None:
         """Steps go; dedup keys are marked. ``rows``: event_id, lead_id, hook_action, version."""
-        ttl_s = self._settings.dedup_ttl_secs
+        ttl_s, partitions = self._settings.dedup_ttl_secs, self._settings.partitions
         with translated("marking dedup keys"):
             async with self._client.pipeline(transaction=False) as pipe:
                 for row in rows:
-                    keys = Keys(partition_of(row["lead_id"], self._settings.stream_partitions))
                     name = dedup_key(row["lead_id"], row["hook_action"], row["version"])
-                    pipe.set(keys.dedup(name), f"{row['event_id']}{MARK}", ex=ttl_s)
-                    pipe.delete(keys.steps(row["event_id"]))
+                    home, text = partitions.home(row["lead_id"]), f"{row['event_id']}{MARK}"
+                    for partition in range(partitions.served):
+                        keys = Keys(partition)
+                        pipe.set(keys.dedup(name), text, ex=ttl_s, xx=partition != home)
+                        pipe.delete(keys.steps(row["event_id"]))
                 await pipe.execute()
 
     async def tombstones(self) -> dict[str, tuple[str, str]]:
         """Lead and erasure of every event that Redis remembers as erased."""
         found: dict[str, tuple[str, str]] = {}
-        for partition in range(self._settings.stream_partitions):
+        for partition in range(self._settings.partitions.served):
             with translated("reading tombstones"):
                 rows: Any = await self._client.hgetall(Keys(partition).erased)
             for event_id, text in rows.items():
@@ -129,7 +132,7 @@ class StreamEraser:
                 swept.events[flat["event_id"]] = flat["lead_id"]
                 swept.bodies.append(flat)
                 rows.append({**flat, "hook_action": flat["action"], "version": flat.get("version", "")})
-        for lead in sorted(leads):
+        for lead in sorted({*leads, *entries, *letters}):
             call = erasing.erase(
                 keys,
                 lead,
@@ -138,7 +141,7 @@ class StreamEraser:
                 entry_ids=entries.get(lead, []),
                 letter_ids=letters.get(lead, []),
                 event_ids=[*{e for e, of in {**events, **swept.events}.items() if of == lead}],
-                queue=lead in mine.leads,
+                queue=lead in mine.leads and lead in leads,
             )
             taken = erasing.read_erase(await run(self._client, call))
             swept.events |= dict.fromkeys(taken.event_ids, lead)

@@ -9,17 +9,18 @@
 -- own and is written whichever of its elements are new: whoever takes it on knows the id and takes it once.
 --
 -- KEYS  webhooks, outcomes, forwards, then per item: dedup key, queue of its lead
--- ARGV  dedup TTL (s), instance, 1 if this batch may have been appended before (its reply was lost), then
+-- ARGV  dedup TTL (s), instance, 1 if this batch may have been appended before (its reply was lost), 1 to take only
+--       what is known here already (its lead has a new home, see ops/append.py), then
 --       per item: kind (accept|ignore), event_id, lead_id, action, version, source, received_at, traceparent,
 --       payload, number of forward texts (0|3), then these: id, headers, body ('' for the payload)
--- reply per item: {1 stored | 0 duplicate, event id first accepted, entry id or ''}
+-- reply per item: {1 stored | 0 duplicate | -1 not known here, event id first accepted, entry id or ''}
 --
 -- A repeat of an erased event (the dedup key says so) is known, but its body is not kept.
 --
 -- A repeat writes even where all was stored before (the key's TTL): what waits for *the last write of this
 -- connection* to be on disk or on replicas then waits for the first call's writes, too.
 local webhooks, outcomes, forwards = KEYS[1], KEYS[2], KEYS[3]
-local ttl, instance, again = ARGV[1], ARGV[2], ARGV[3] == '1'
+local ttl, instance, again, only_known = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
 local WIDTH, LOOKBACK = 10, 1000
 
 -- Whether this very delivery (same event, same time of receipt) is in the tail of a stream already.
@@ -35,7 +36,7 @@ local function stored_before(stream, event_id, received_at)
   return false
 end
 
-local replies, at = {}, 3
+local replies, at = {}, 4
 for n = 1, (#KEYS - 3) / 2 do
   local kind, event_id, lead_id, action, version, source, received_at, traceparent, payload =
     ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
@@ -45,15 +46,18 @@ for n = 1, (#KEYS - 3) / 2 do
   local erased = first and string.sub(first, -7) == '|erased'
   if erased then first = string.sub(first, 1, -8) end
   at = at + WIDTH
+  local taken = first or not only_known
   if ARGV[at] == '3' then
     local id, headers, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
     at = at + 3
-    if not first or id ~= event_id then
+    if taken and (not first or id ~= event_id) then
       redis.call('XADD', forwards, '*', 'id', id, 'lead_id', lead_id, 'received_at', received_at,
         'headers', headers, 'body', body == '' and payload or body)
     end
   end
-  if not first then
+  if not taken then
+    replies[n] = {-1, '', ''}
+  elseif not first then
     local id
     if kind == 'ignore' then
       id = redis.call('XADD', outcomes, '*', 'type', 'event_ignored', 'event_id', event_id, 'lead_id', lead_id,

@@ -4,11 +4,13 @@
 -- and the next attempt reads the lead before it sends: a replay can never message twice.
 --
 -- Where it makes good a lost entry, nothing is done if that entry, or one that made it good before, is in the
--- stream: several may find the same loss at once.
+-- stream: several may find the same loss at once. Of an entry that was in another partition (its lead has a new
+-- home) only the latter can be seen here; the caller looked for the former.
 --
 -- KEYS  webhooks, outcomes, fence, steps, dedup, queue of its lead
 -- ARGV  dedup TTL (s), steps TTL (s), instance, reason, event_id, lead_id, action, version, source,
---       received_at, traceparent, payload, the lost entry's id or '', the operator or '' (see `EventReplayed`)
+--       received_at, traceparent, payload, the lost entry's id ('0-0': of another partition) or '', the operator or ''
+--       (see `EventReplayed`)
 -- reply the new entry id, or '' where nothing was lost
 local webhooks, outcomes, fences, steps, dedup, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local lost = ARGV[13]

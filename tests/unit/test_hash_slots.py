@@ -6,7 +6,19 @@ import pytest
 from redis.crc import key_slot
 
 from ops.redis_cluster import slot_of
-from schema import budget, calls, erasing, holding, outside, replaying, scripts, survey, ticking, trimming
+from schema import (
+    budget,
+    calls,
+    elsewhere,
+    erasing,
+    holding,
+    outside,
+    replaying,
+    scripts,
+    survey,
+    ticking,
+    trimming,
+)
 from schema.budget import APIS, BreakerPolicy, Pace, Priority
 from schema.calls import Appending, Entry, Finishing, Forward, Lease
 from schema.events import LeadDeadLettered, WebhookAccepted
@@ -41,6 +53,7 @@ CALLS: dict[str, ScriptCall] = {
         instance="p",
     ),
     "enter": calls.enter(KEYS, ENTRIES, instance="p", lease_ttl_s=30, steps_ttl_s=60, wake=True),
+    "elsewhere": elsewhere.look(KEYS, event("lead")),
     "finish": calls.finish(
         KEYS,
         [Finishing(e, lease, DEAD) for e, lease in zip(ENTRIES, LEASES, strict=True)],

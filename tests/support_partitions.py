@@ -1,0 +1,125 @@
+"""Doors, processors and a projector in the test's loop, each replaced by itself: a rolling deploy."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import asyncpg
+from aiohttp.test_utils import TestServer
+from support_ingress import Answer, Door, open_door
+
+from ops.migrate import migrate
+from ops.redis import Client, command_client
+from ops.sandbox.app import create_app
+from ops.sandbox.config import SandboxConfig
+from ops.settings import Settings, load_settings
+from processor.service import serve as process
+from projections.service import serve as project
+from schema.events import text_fields
+from schema.keys import Keys
+
+DOORS, PROCESSORS = ("door-1", "door-2"), ("processor-1", "processor-2")
+ALL = (*PROCESSORS, "projector", *DOORS)
+_SERVES = {"processor": process, "projector": project}
+
+
+@dataclass
+class Fleet:
+    """What runs, by name, each with its own number of partitions."""
+
+    settings: Settings
+    redis: Client
+    record: asyncpg.Connection
+    http: aiohttp.ClientSession
+    sandbox: TestServer
+    doors: dict[str, Door] = field(default_factory=dict)
+    running: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    def counting(self, number: int, other: int = 0) -> Settings:
+        return self.settings.model_copy(
+            update={"stream_partitions": number, "stream_partitions_other": other}
+        )
+
+    async def start(self, name: str, number: int, other: int = 0) -> None:
+        settings = self.counting(number, other).model_copy(update={"instance": name})
+        stack = self.running[name] = AsyncExitStack()
+        if name in DOORS:
+            self.doors[name] = await stack.enter_async_context(open_door(settings))
+        else:
+            await stack.enter_async_context(_serving(name, settings))
+
+    async def stop(self, name: str) -> None:
+        await self.running.pop(name).aclose()
+
+    async def replace(self, name: str, number: int, other: int = 0) -> None:
+        """As a rolling deploy does: stop, start anew with other settings."""
+        if name in self.running:
+            await self.stop(name)
+        await self.start(name, number, other)
+
+    async def post(self, door: str, raw: bytes) -> Answer:
+        answer = await self.doors[door].post(raw)
+        assert answer.status == 200, answer.json
+        return answer
+
+    async def messages(self) -> dict[str, int]:
+        async with self.http.get(self.sandbox.make_url("/_sandbox/state")) as answer:
+            state = await answer.json()
+        return {lead: len(texts) for lead, texts in state["messages"].items()}
+
+    async def told(self, partitions: int) -> dict[str, list[dict[str, str]]]:
+        """What was said of each lead, in the order of time over all partitions (to the microsecond)."""
+        rows: list[dict[str, str]] = []
+        for partition in range(partitions):
+            found: Any = await self.redis.xrange(Keys(partition).outcomes)
+            rows += [text_fields(fields) for _, fields in found]
+        by_lead: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for fields in sorted(rows, key=lambda row: row["at"]):
+            by_lead[fields["lead_id"]].append(fields)
+        return by_lead
+
+
+@asynccontextmanager
+async def _serving(name: str, settings: Settings) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(_SERVES[name.partition("-")[0]](settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def fleet(redis_url: str, database_url: str, **more: str) -> AsyncIterator[Fleet]:
+    """Nothing runs yet; whatever runs at the end is stopped."""
+    config = SandboxConfig(
+        c2s_token="t", diretrix_user="u", diretrix_pass="p", work_api_key="k", c2s_rate_limit=""
+    )
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(TestServer(create_app(config)))
+        url = str(sandbox.make_url("")).rstrip("/")
+        environ = {
+            "REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOST": "127.0.0.1", "PORT": "0",
+            "C2S_WEBHOOK_SECRET": "door-secret", "C2S_BASE_URL": url, "DIRETRIX_BASE_URL": url,
+            "WORK_API_BASE_URL": url, "C2S_TOKEN": "t", "DIRETRIX_USER": "u", "DIRETRIX_PASS": "p",
+            "WORK_API_KEY": "k", "C2S_RATE_LIMIT": "0", "DIRETRIX_RATE_LIMIT": "0",
+            "WORK_API_RATE_LIMIT": "0", "ALERT_EVERY": "0", "BACKOFF_BASE_SECS": "0.05",
+            "BACKOFF_MAX_SECS": "0.1", "BLOCK_SECS": "5", "UPDATE_SETTLE_SECS": "0", "TRIM_KEEP": "0",
+        } | more  # fmt: skip
+        await migrate(database_url)
+        redis = command_client(redis_url)
+        stack.push_async_callback(redis.aclose)
+        record = await asyncpg.connect(database_url)
+        stack.push_async_callback(record.close)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        made = Fleet(load_settings("processor", environ), redis, record, http, sandbox)
+        try:
+            yield made
+        finally:
+            for name in [*made.running]:
+                await made.stop(name)
