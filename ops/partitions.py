@@ -61,7 +61,7 @@ async def standings(client: Client, record: asyncpg.Connection, settings: Settin
     with postgres_translated("reading the checkpoints"):
         rows = await record.fetch(query("checkpoints"))
     checkpoints: dict[Place, str] = {(row["partition"], row["stream"]): row["entry_id"] for row in rows}
-    known = {partition for partition, _ in checkpoints} | {*range(settings.partitions.served)}
+    known = range(max(settings.partitions.served, *(n + 1 for n, _ in checkpoints), 1))
     with translated("looking at the partitions"):
         there = {
             n for n in known if await client.exists(Keys(n).webhooks) or await client.exists(Keys(n).outcomes)

@@ -25,6 +25,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "keys rotate": (),
     "keys status": (),
     "migrate": (),
+    "partitions": (),
+    "partitions clear": (),
     "rebuild": ("--check",),
     "reconcile": ("--check",),
     "recover": (),

@@ -11,6 +11,7 @@ import aiohttp
 import asyncpg
 from aiohttp.test_utils import TestServer
 from support_ingress import Answer, Door, open_door
+from support_waiting import until
 
 from ops.migrate import migrate
 from ops.redis import Client, command_client
@@ -23,6 +24,7 @@ from schema.events import text_fields
 from schema.keys import Keys
 
 DOORS, PROCESSORS = ("door-1", "door-2"), ("processor-1", "processor-2")
+ENDS = ("lead_processed", "lead_dead_lettered", "event_ignored")
 ALL = (*PROCESSORS, "projector", *DOORS)
 _SERVES = {"processor": process, "projector": project}
 
@@ -66,10 +68,30 @@ class Fleet:
         assert answer.status == 200, answer.json
         return answer
 
-    async def messages(self) -> dict[str, int]:
+    async def fault(self, **spec: object) -> None:
+        async with self.http.post(self.sandbox.make_url("/_sandbox/faults"), json=spec) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def ended(self, status: str, count: int) -> None:
+        """Wait until so many events are on record with a status."""
+        query = "SELECT count(*) FROM webhook_events WHERE status = $1"
+        await until(lambda: self.record.fetchval(query, status), lambda found: found == count, 60)
+
+    async def ends(self, partitions: int, count: int) -> list[dict[str, str]]:
+        """Wait until the streams tell so many ends."""
+
+        async def found() -> list[dict[str, str]]:
+            told = await self.told(partitions)
+            return [fields for one in told.values() for fields in one if fields["type"] in ENDS]
+
+        return await until(found, lambda ends: len(ends) == count, 60)
+
+    async def state(self) -> dict[str, Any]:
         async with self.http.get(self.sandbox.make_url("/_sandbox/state")) as answer:
-            state = await answer.json()
-        return {lead: len(texts) for lead, texts in state["messages"].items()}
+            return await answer.json()
+
+    async def messages(self) -> dict[str, int]:
+        return {lead: len(texts) for lead, texts in (await self.state())["messages"].items()}
 
     async def told(self, partitions: int) -> dict[str, list[dict[str, str]]]:
         """What was said of each lead, in the order of time over all partitions (to the microsecond)."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from support_ingress import lead
-from support_partitions import ALL, DOORS, PROCESSORS, Fleet, fleet
+from support_partitions import ALL, DOORS, ENDS, PROCESSORS, Fleet, fleet
 from support_system import fresh_database
 from support_waiting import until
 
@@ -20,7 +20,6 @@ from schema.identity import Partitions
 from schema.keys import Keys
 
 LEADS = [f"lead-{n}" for n in range(60)]
-ENDS = ("lead_processed", "lead_dead_lettered", "event_ignored")
 
 
 @pytest.fixture
