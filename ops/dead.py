@@ -66,7 +66,7 @@ class DeadLetters:
         self._settings = settings
 
     async def found(self, wanted: Filter, after: tuple[int, str] = (0, "")) -> AsyncIterator[DeadLetter]:
-        """The letters a filter takes, oldest first.
+        """The letters a filter takes, partition by partition, the oldest of each first.
 
         Args:
             wanted: the filter.
