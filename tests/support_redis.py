@@ -178,3 +178,13 @@ def _is_ready(sentinel: Sentinel) -> bool:
     words = ask(sentinel, "SENTINEL", "MASTER", MASTER)
     state = words if isinstance(words, dict) else dict(zip(words[::2], words[1::2], strict=True))
     return int(state["num-other-sentinels"]) == 2 and int(state["num-slaves"]) == 1
+
+
+@asynccontextmanager
+async def layout(kind: str, redis_url: str, folder: Path) -> AsyncIterator[str]:
+    """URL of the one Redis, or of a cluster."""
+    if kind == "one":
+        yield redis_url
+        return
+    async with cluster(folder) as made:
+        yield made.url

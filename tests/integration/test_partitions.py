@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import pytest
 from support_ingress import lead
-from support_redis import cluster
+from support_redis import layout
 from support_system import System, fresh_database, running
 
 from ops.alerts.readings import read_all
@@ -30,15 +29,6 @@ from schema.keys import Keys
 
 LEADS = [f"lead-{n}" for n in range(24)]
 PARTITIONS = {"one": 3, "cluster": 6}
-
-
-@asynccontextmanager
-async def layout(kind: str, redis_url: str, folder: Path) -> AsyncIterator[str]:
-    if kind == "one":
-        yield redis_url
-        return
-    async with cluster(folder) as made:
-        yield made.url
 
 
 @pytest.mark.parametrize("kind", ["one", "cluster"])

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from support_ingress import lead
 from support_partitions import ALL, DOORS, ENDS, PROCESSORS, Fleet, fleet
+from support_redis import layout
 from support_system import fresh_database
 from support_waiting import until
 
@@ -20,6 +21,7 @@ from schema.identity import Partitions
 from schema.keys import Keys
 
 LEADS = [f"lead-{n}" for n in range(60)]
+WAY = (1, 3, 2)
 
 
 @pytest.fixture
@@ -106,11 +108,13 @@ async def change(traffic: Traffic, before: int, after: int) -> None:
     await traffic.repeated(*DOORS)
 
 
-@pytest.mark.parametrize("way", [(1, 3, 2)])
-async def test_the_number_of_partitions_changes_under_traffic(way, redis_url, postgres_server, at_once):
+@pytest.mark.parametrize("kind", ["one", "cluster"])
+async def test_the_number_of_partitions_changes_under_traffic(
+    kind, redis_url, postgres_server, at_once, tmp_path
+):
     """One message a lead, order kept, repeats known, the record equal to what its archive says."""
-    database_url = await fresh_database(postgres_server)
-    async with fleet(redis_url, database_url) as running:
+    database_url, way = await fresh_database(postgres_server), WAY
+    async with layout(kind, redis_url, tmp_path) as url, fleet(url, database_url) as running:
         for name in ALL:
             await running.start(name, way[0])
         traffic = Traffic(running)

@@ -9,7 +9,7 @@ import pytest
 from support_console import browsing
 from support_ingress import Answer, lead
 from support_operator import ADMIN_TOKEN, BEARER
-from support_redis import cluster
+from support_redis import layout
 from support_system import System, fresh_database, running
 from support_waiting import until
 
@@ -30,11 +30,7 @@ LEADS = [f"lead-{n}" for n in range(18)]
 async def operated(kind, redis_url, postgres_server, folder, **more):
     database_url = await fresh_database(postgres_server)
     more |= {"STREAM_PARTITIONS": str(PARTITIONS[kind]), "ADMIN_TOKEN": ADMIN_TOKEN}
-    if kind == "one":
-        async with running(redis_url, database_url, **more) as system:
-            yield system
-        return
-    async with cluster(folder) as made, running(made.url, database_url, **more) as system:
+    async with layout(kind, redis_url, folder) as url, running(url, database_url, **more) as system:
         yield system
 
 

@@ -25,10 +25,11 @@ from ops.sandbox.webhooks import webhook_body
 from ops.seal import codec_of
 from ops.settings import Settings
 from ops.subjects import Found
+from processor.reconcile.records import not_in_stream
 from projections.subjects.erase import Eraser
 from schema.calls import Appending
 from schema.events import WebhookAccepted
-from schema.identity import partition_of
+from schema.identity import Partitions, partition_of
 from schema.keys import Keys
 from schema.webhook import parse_body
 
@@ -77,6 +78,26 @@ async def read_before_it_was_sent_again(running: Fleet) -> None:
     state = await running.state()
     assert (len(state["messages"][MOVED]), state["calls"]["c2s.create_message"]) == (1, 1)
     assert "send_settling" in [fields.get("code") for fields in (await running.told(3))[MOVED]]
+
+
+async def test_the_older_webhook_goes_first_whichever_place_it_is_in(running):
+    """An update in the new place waits for the create in the old one, and a close there for the update."""
+    for number, action in ((1, "on_create_lead"), (3, "on_update_lead"), (1, "on_close_lead")):
+        await door(running.redis, number).append(webhook(action))
+    await running.start("processor-1", 3, 1)
+    ends = await running.ends(3, 3)
+    assert [fields["result"] for fields in ends] == ["sent", "unchanged", "recorded"]
+    waited = [fields for fields in (await running.told(3))[MOVED] if fields.get("code") == "lead_elsewhere"]
+    assert {fields["counted"] for fields in waited} == {"0"}
+
+
+async def test_reconcile_knows_what_is_in_the_other_place(running):
+    """Nothing is appended again that either place has."""
+    await door(running.redis, 1).append(webhook())
+    [delivery] = parse_body(lead(MOVED)).elements
+    assert await not_in_stream(running.redis, [delivery], Partitions(3, 1)) == []
+    assert await not_in_stream(running.redis, [delivery], Partitions(1, 3)) == []
+    assert await not_in_stream(running.redis, [delivery], Partitions(3)) == [delivery]
 
 
 async def test_the_contact_of_the_last_event_is_known_in_the_other_place(running):

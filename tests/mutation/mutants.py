@@ -8,6 +8,7 @@ ENGINE = "tests/integration/test_engine.py::"
 PROJECTOR = "tests/integration/test_projector.py::"
 SEND = "tests/unit/test_send.py::"
 GATE = "tests/unit/test_gate.py::"
+PLACES = "tests/integration/test_partitions_two_places.py::"
 BATCHES = "tests/integration/test_projector_batches.py::"
 LEASES = "tests/simulation/test_leases.py::"
 SIMULATION = "tests/simulation/test_schedules.py::test_every_promise_holds_after_every_schedule[0-99]"
@@ -226,5 +227,26 @@ MUTANTS = (
         "work.verify = work.verify or past.attempted",
         "pass",
         (ENGINE + "test_an_attempt_on_record_is_verified_though_redis_forgot_its_steps",),
+    ),
+    Mutant(
+        "order_over_the_two_places_of_a_lead",
+        "processor/elsewhere.py",
+        "            if any(_goes_first(",
+        "            if False and any(_goes_first(",
+        (PLACES + "test_the_older_webhook_goes_first_whichever_place_it_is_in",),
+    ),
+    Mutant(
+        "a_look_before_the_second_copy_is_sent",
+        "processor/elsewhere.py",
+        "        work.verify = True\n",
+        "",
+        (PLACES + "test_a_webhook_that_two_doors_took_at_once_is_sent_once",),
+    ),
+    Mutant(
+        "the_contact_of_the_other_place",
+        "processor/elsewhere.py",
+        "            work.contact = latest.contact\n",
+        "            pass\n",
+        (PLACES + "test_the_contact_of_the_last_event_is_known_in_the_other_place",),
     ),
 )
