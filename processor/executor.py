@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from ops import traces
 from processor import ending
-from processor.elsewhere import Before, nowhere_else
+from processor.elsewhere import OnePlace, Places
 from processor.meters import Meters, outcome_of
 from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
@@ -31,6 +31,7 @@ from schema.errors import (
     Throttled,
     Unauthorized,
 )
+from schema.events import AttemptFailed
 
 log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class Executor:
     """Runs attempts.
 
     Attributes:
-        before: looks where else the lead is, while the number of partitions is being changed.
+        places: looks where else the lead is, while the number of partitions is being changed.
     """
 
     pipeline: Pipeline
@@ -56,7 +57,7 @@ class Executor:
     policy: BackoffPolicy
     rng: random.Random
     meters: Meters = field(default_factory=Meters)
-    before: Before = nowhere_else
+    places: Places = field(default_factory=OnePlace)
 
     async def attempt(self, work: Work) -> Finishing | None:
         """Run the attempt; how it is to end, or None where the lease was lost on the way."""
@@ -82,7 +83,7 @@ class Executor:
                     f"{work.attempt - 1} attempts ended without a word (crashed or lost)",
                     code="attempts_exhausted",
                 )
-            await self.before(work)
+            await self.places.before(work)
             result = await self.pipeline.run(work)
         except LeaseLost:
             raise
@@ -124,6 +125,8 @@ class Executor:
                 return None
             seconds = work.now_s() - work.event.received_at.timestamp()
             self.meters.ended(item, work.timings_ms, seconds)
+            if item.outcome is not None and not isinstance(item.outcome, AttemptFailed):
+                await self.places.after(work)
             return done
         return None
 

@@ -19,7 +19,7 @@ from ops.seal import codec_of
 from ops.settings import Settings
 from processor.budget import Budgets
 from processor.cache import CachedLeads, CachedPeople, CachedProfiles, LookUps
-from processor.elsewhere import Elsewhere, nowhere_else
+from processor.elsewhere import Elsewhere, OnePlace
 from processor.engine import Engine, Lost
 from processor.exchange import Exchange
 from processor.executor import Executor
@@ -88,8 +88,8 @@ def build_executor(
     )
     policy = BackoffPolicy(settings.backoff_base_secs, settings.backoff_max_secs, settings.max_attempts)
     partitions = settings.partitions
-    before = Elsewhere(store, commands, partitions) if partitions.other else nowhere_else
-    return Executor(pipeline, store, codec, policy, random.Random(), meters or Meters(), before)
+    places = Elsewhere(store, commands, partitions) if partitions.other else OnePlace()
+    return Executor(pipeline, store, codec, policy, random.Random(), meters or Meters(), places)
 
 
 def restore_lost(recovery: Recovery, partition: int) -> Lost:

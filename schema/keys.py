@@ -88,6 +88,10 @@ class Keys:
         """Sorted set: the lead's waiting entries by stream id, oldest first."""
         return f"{self.prefix}:lead:queue:{lead_id}"
 
+    def waiting(self, lead_id: str) -> str:
+        """String: ``<partition>|<entry id>`` of the lead's entry in another place that waits for one here."""
+        return f"{self.prefix}:lead:waiting:{lead_id}"
+
     def state(self, lead_id: str) -> str:
         """String: fingerprint of the contact that the lead's last processed event had."""
         return f"{self.prefix}:state:{lead_id}"

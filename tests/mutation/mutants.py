@@ -231,8 +231,8 @@ MUTANTS = (
     Mutant(
         "order_over_the_two_places_of_a_lead",
         "processor/elsewhere.py",
-        "            if any(_goes_first(",
-        "            if False and any(_goes_first(",
+        "                if _goes_first(",
+        "                if False and _goes_first(",
         (PLACES + "test_the_older_webhook_goes_first_whichever_place_it_is_in",),
     ),
     Mutant(
