@@ -7,6 +7,7 @@ import asyncpg
 import orjson
 
 from projections.batch import Fact, columns, fact_of
+from projections.copying import copied
 
 _OWN_COLUMNS = frozenset({"event_id", "lead_id", "action", "type", "payload"})
 
@@ -14,7 +15,6 @@ COLUMNS = (
     *("recorded_at", "partition", "stream", "entry_id", "type"),
     *("event_id", "lead_id", "hook_action", "fields", "payload"),
 )
-_MANY = 50  # from here on COPY is worth its round trips
 _NO_SUCH_YEAR = 2200  # an entry with a forged id goes to the default partition
 _MONTHS = "SELECT ensure_event_log_partitions(month, 1) FROM unnest($1::timestamptz[]) AS month"
 _INSERT = """
@@ -31,19 +31,8 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     months = {fact.recorded_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for fact in facts}
     await conn.execute(_MONTHS, sorted(month for month in months if month.year < _NO_SUCH_YEAR))
     rows = [row_of(fact) for fact in facts]
-    if len(rows) >= _MANY and await _copied(conn, rows):
-        return
-    await conn.execute(_INSERT, *columns(rows))
-
-
-async def _copied(conn: asyncpg.Connection, rows: Sequence[tuple[object, ...]]) -> bool:
-    """Half the work of an INSERT; False, and nothing written, where an entry is archived already."""
-    try:
-        async with conn.transaction():
-            await conn.copy_records_to_table("event_log", records=rows, columns=COLUMNS)
-    except asyncpg.UniqueViolationError:
-        return False
-    return True
+    if not await copied(conn, "event_log", COLUMNS, rows):
+        await conn.execute(_INSERT, *columns(rows))
 
 
 def row_of(fact: Fact) -> tuple[object, ...]:

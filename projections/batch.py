@@ -41,10 +41,14 @@ class Fact:
     event: Event | None
 
     @property
+    def ms(self) -> int:
+        """The milliseconds of its stream id."""
+        return int(self.entry_id.partition("-")[0])
+
+    @property
     def recorded_at(self) -> datetime:
         """The entry's time: the milliseconds of its stream id (at most the year 9999)."""
-        seconds = int(self.entry_id.partition("-")[0]) / 1000
-        return datetime.fromtimestamp(min(seconds, _LATEST_S), UTC)
+        return datetime.fromtimestamp(min(self.ms / 1000, _LATEST_S), UTC)
 
     @property
     def at(self) -> datetime:

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from projections.batch import Position
+from projections.batch import Position, columns
 from schema.errors import LeadstreamError
 
 NAME = "main"
 START = "0-0"
+
+
+_ADVANCE = """
+INSERT INTO projection_checkpoints AS c (name, partition, stream, entry_id)
+SELECT $1, x.partition, x.stream, x.entry_id
+FROM unnest($2::smallint[], $3::text[], $4::text[], $5::text[]) AS x(partition, stream, entry_id, before)
+ON CONFLICT (name, partition, stream) DO UPDATE SET entry_id = excluded.entry_id, updated_at = NOW()
+WHERE c.entry_id = (SELECT y.before FROM unnest($2::smallint[], $3::text[], $5::text[])
+    AS y(partition, stream, before) WHERE y.partition = c.partition AND y.stream = c.stream)
+"""
 
 
 class StaleCheckpoint(LeadstreamError):  # noqa: N818 -- a state of the world
@@ -34,20 +44,7 @@ async def advance(
     Raises:
         StaleCheckpoint: one of them is not where ``before`` says; the transaction must be abandoned.
     """
-    for (partition, stream), entry_id in after.items():
-        done = await conn.execute(
-            """
-            INSERT INTO projection_checkpoints AS c (name, partition, stream, entry_id)
-            VALUES ($1, $2, $3, $4)
-            ON CONFLICT (name, partition, stream)
-            DO UPDATE SET entry_id = excluded.entry_id, updated_at = NOW()
-            WHERE c.entry_id = $5
-            """,
-            NAME,
-            partition,
-            stream,
-            entry_id,
-            before.get((partition, stream), START),
-        )
-        if done != "INSERT 0 1":
-            raise StaleCheckpoint(f"the checkpoint of {stream} {partition} was moved by another projector")
+    rows = [(*place, entry_id, before.get(place, START)) for place, entry_id in sorted(after.items())]
+    moved = await conn.execute(_ADVANCE, NAME, *columns(rows))
+    if moved != f"INSERT 0 {len(rows)}":
+        raise StaleCheckpoint("a checkpoint was moved by another projector")

@@ -3,24 +3,26 @@
 Postgres is authoritative on how far it came: a crash anywhere repeats reading, never writing.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import asyncpg
 
 from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
-from ops.redis import translated as redis_translated
-from ops.redis_streams import StreamReads
+from ops.together import end_all
 from projections import acts, archive, checkpoint
-from projections.batch import Fact, Position, fact_of
+from projections.batch import Fact, Position
 from projections.model import Apply
 from projections.models import models
+from projections.reading import ReadAhead
 from projections.redaction import redacted
 from projections.subjects.index import SubjectIndex
 from schema.codec import PayloadCodec
-from schema.keys import Keys
+from schema.errors import StorageUnavailable
 
 
 def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
@@ -31,6 +33,10 @@ def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
     """
     return archive.apply, *(m.apply for m in models(codec)), SubjectIndex(codec).apply, acts.apply
 
+
+# A batch touches few rows, by their keys. A planner that knows a table by its first day would read it whole,
+# for every batch more of it.
+_PLANS = "SET enable_hashjoin TO off; SET enable_mergejoin TO off"
 
 Committed = Callable[[Sequence[Fact], float], None]
 
@@ -64,14 +70,8 @@ class Projector:
         """
         self._committed = committed
         self._conn = conn
-        self._reads = StreamReads(reader)
-        self._batch = batch
+        self._reader = ReadAhead(reader, partitions=partitions, batch=batch)
         self._models = models
-        self._streams: dict[str, Position] = {}
-        for partition in range(partitions):
-            keys = Keys(partition)
-            self._streams[keys.webhooks] = (partition, "webhooks")
-            self._streams[keys.outcomes] = (partition, "outcomes")
         self._at: dict[Position, str] | None = None
 
     async def poll_once(self, block_s: float) -> int:
@@ -83,33 +83,44 @@ class Projector:
         """
         if self._at is None:
             with translated("loading checkpoints"):
+                await self._conn.execute(_PLANS)
                 self._at = await checkpoint.load(self._conn)
-        at = self._at
-        facts = await self._read(at, block_s)
-        for start in range(0, len(facts), self._batch):  # the reply holds a batch of every stream
-            at = await self._write(at, facts[start : start + self._batch])
+            self._reader.start(self._at)
+        facts = self._reader.take()
+        if not facts:
+            await self._reader.fill(block_s)
+            facts = self._reader.take()
+        if facts:
+            ahead = asyncio.create_task(self._read_ahead())
+            try:
+                await self._write(self._at, facts)
+            except BaseException:
+                await end_all([ahead])
+                raise
+            await ahead
         return len(facts)
+
+    @property
+    def more(self) -> bool:
+        """Whether the next call has something to project without waiting for it."""
+        return self._reader.more
 
     @property
     def checkpoints(self) -> dict[Position, str]:
         """How far each stream is committed; empty where that is not known for sure."""
         return dict(self._at or {})
 
-    async def _read(self, at: dict[Position, str], block_s: float) -> list[Fact]:
-        marks = {name: at.get(position, checkpoint.START) for name, position in self._streams.items()}
-        with redis_translated("reading the streams"):
-            found = await self._reads.read(marks, count=self._batch, block_s=block_s)
-        facts = []
-        for name, rows in found:
-            partition, stream = self._streams[name]
-            facts += [fact_of(partition, stream, i.decode(), f) for i, f in rows]
-        return facts
+    async def _read_ahead(self) -> None:
+        """Read and decode the next batch while Postgres is busy with this one."""
+        if self._reader.more:
+            with suppress(StorageUnavailable):  # whoever needs the entries will meet it again
+                await self._reader.fill(0)
 
     async def close(self) -> None:
         """End what is still being read."""
-        await self._reads.close()
+        await self._reader.close()
 
-    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> dict[Position, str]:
+    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> None:
         after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
         begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
@@ -122,5 +133,6 @@ class Projector:
                 reached("project.before_commit")
         reached("project.after_commit")
         self._at = {**at, **after}
-        self._committed(facts, time.perf_counter() - begun)
-        return self._at
+        seconds = time.perf_counter() - begun
+        self._reader.took(seconds)
+        self._committed(facts, seconds)

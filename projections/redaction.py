@@ -16,14 +16,17 @@ from schema.events import Event
 
 LOCK = 0x633273_13
 
-_ERASED = "SELECT event_id FROM public.erased_events WHERE event_id = ANY($1::uuid[])"
+# One text, for each element of an array costs us as much as the look-up costs Postgres.
+_ERASED = """
+SELECT event_id FROM public.erased_events WHERE event_id = ANY(string_to_array($1, ',')::uuid[])
+"""
 
 
 async def redacted(conn: asyncpg.Connection, facts: Sequence[Fact]) -> list[Fact]:
     """The facts, those of erased events without what is personal; within the caller's transaction."""
     await conn.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK)
     ids = {event.event_id for _, event in events(facts)}
-    erased = {str(row["event_id"]) for row in await conn.fetch(_ERASED, list(ids))}
+    erased = {str(row["event_id"]) for row in await conn.fetch(_ERASED, ",".join(ids))}
     if not erased:
         return list(facts)
     return [_bare(f) if f.event is not None and f.event.event_id in erased else f for f in facts]

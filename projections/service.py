@@ -198,5 +198,5 @@ async def _go_on(  # noqa: PLR0917 -- what `_project` made
             log.warning("projector.overtaken", error=str(error))
         else:
             outage.over()
-            if 0 < number < settings.projector_batch:
+            if number and not projector.more:
                 await asyncio.sleep(_GATHER_S)

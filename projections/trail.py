@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from projections.batch import Fact, columns, events
+from projections.copying import MANY, copied
 from projections.model import Table
 from schema.erasing import ERASED
 from schema.events import (
@@ -45,23 +46,32 @@ TABLES = (
     ),
 )
 
+_Row = tuple[object, ...]
 _ENDINGS = (AttemptFailed, LeadProcessed, LeadDeadLettered, EventIgnored)
 _LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)
 
-_STARTED = """
-INSERT INTO attempts (event_id, fence, attempt, started_at, instance)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[])
-ON CONFLICT (event_id, fence) DO UPDATE SET started_at = excluded.started_at
-"""
-
-_ENDED = """
-INSERT INTO attempts AS a (event_id, fence, attempt, ended_at, instance, ending, step, error_code, error_api,
+_ATTEMPT = (
+    *("event_id", "fence", "attempt", "instance", "started_at"),
+    *("ended_at", "ending", "step", "error_code", "error_api", "error_message", "counted"),
+)
+_ENDS_AT = _ATTEMPT.index("ended_at")  # what its begin tells stands before
+_NO_END = (None,) * (len(_ATTEMPT) - _ENDS_AT)
+# What a batch does not tell of an attempt (its begin or its end) stays as it is.
+_ATTEMPTS = """
+INSERT INTO attempts AS a (event_id, fence, attempt, instance, started_at, ended_at, ending, step, error_code,
+    error_api, error_message, counted)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[])
+  AS x(event_id, fence, attempt, instance, started_at, ended_at, ending, step, error_code, error_api,
     error_message, counted)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[], $6::text[],
-    $7::text[], $8::text[], $9::text[], $10::text[], $11::boolean[])
-ON CONFLICT (event_id, fence) DO UPDATE SET ended_at = excluded.ended_at, ending = excluded.ending,
-    step = excluded.step, error_code = excluded.error_code, error_api = excluded.error_api,
-    error_message = excluded.error_message, counted = excluded.counted
+ON CONFLICT (event_id, fence) DO UPDATE SET
+    started_at = coalesce(excluded.started_at, a.started_at),
+    ended_at = coalesce(excluded.ended_at, a.ended_at), ending = coalesce(excluded.ending, a.ending),
+    step = CASE WHEN excluded.ending IS NULL THEN a.step ELSE excluded.step END,
+    error_code = CASE WHEN excluded.ending IS NULL THEN a.error_code ELSE excluded.error_code END,
+    error_api = CASE WHEN excluded.ending IS NULL THEN a.error_api ELSE excluded.error_api END,
+    error_message = CASE WHEN excluded.ending IS NULL THEN a.error_message ELSE excluded.error_message END,
+    counted = coalesce(excluded.counted, a.counted)
 """
 
 # Counted on the event's row (which `webhook_events` has made by now) only where the repeat is new here.
@@ -79,6 +89,11 @@ FROM (SELECT event_id, count(*) AS number FROM fresh GROUP BY event_id) AS x
 WHERE w.id = x.event_id
 """
 
+_LEAD = (
+    *("lead_id", "event_id", "hook_action", "status", "result"),
+    *("message_ref", "contact", "fence", "updated_at"),
+)
+_LEADS_KNOWN = "SELECT lead_id FROM lead_state WHERE lead_id = ANY($1::text[])"
 _STATE = """
 INSERT INTO lead_state AS s
     (lead_id, event_id, hook_action, status, result, message_ref, contact, fence, updated_at)
@@ -122,22 +137,37 @@ class _End:
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
     outcomes = [(f, e) for f, e in events(facts) if isinstance(e, Outcome)]
-    started = {_key(e): _started(f, e) for f, e in outcomes if isinstance(e, ProcessingStarted)}
-    ended = {
-        _key(e): _ended(f, e)
-        for f, e in outcomes
-        if isinstance(e, _ENDINGS) and e.fence and not _is_erased(e)
-    }
-    duplicates = [_duplicate(f, e) for f, e in outcomes if isinstance(e, WebhookDuplicated)]
-    for statement, rows in (
-        (_STARTED, list(started.values())),
-        (_ENDED, list(ended.values())),
-        (_DUPLICATES, duplicates),
-        (_STATE, _finals(outcomes)),
-    ):
-        if rows:
-            await conn.execute(statement, *columns(rows))
+    await _write_attempts(conn, outcomes)
+    if duplicates := [_duplicate(f, e) for f, e in outcomes if isinstance(e, WebhookDuplicated)]:
+        await conn.execute(_DUPLICATES, *columns(duplicates))
+    await _write_leads(conn, _finals(outcomes))
     await _bury(conn, outcomes)
+
+
+async def _write_attempts(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
+    """One row per attempt; of one whose begin is in the batch most likely nothing is known yet."""
+    begun: dict[tuple[object, ...], _Row] = {}
+    ended: dict[tuple[object, ...], _Row] = {}
+    for fact, event in outcomes:
+        if isinstance(event, ProcessingStarted):
+            begun[event.event_id, event.fence] = _started(fact, event)
+        elif isinstance(event, _ENDINGS) and event.fence and not _is_erased(event):
+            ended[event.event_id, event.fence] = _ended(fact, event)
+    rows = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
+    if await copied(conn, "attempts", _ATTEMPT, rows):
+        rows = []
+    if rows := [*rows, *ended.values()]:
+        await conn.execute(_ATTEMPTS, *columns(rows))
+
+
+async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:
+    """One row per lead that reached an end in the batch."""
+    if len(rows) >= MANY:
+        known = {row["lead_id"] for row in await conn.fetch(_LEADS_KNOWN, [row[0] for row in rows])}
+        if await copied(conn, "lead_state", _LEAD, [row for row in rows if row[0] not in known]):
+            rows = [row for row in rows if row[0] in known]
+    if rows:
+        await conn.execute(_STATE, *columns(rows))
 
 
 async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
@@ -155,7 +185,7 @@ def _is_erased(event: Outcome) -> bool:
     return isinstance(event, EventIgnored) and event.reason == ERASED
 
 
-def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[tuple[object, ...]]:
+def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[_Row]:
     """The last end of each lead; the message and the contact stay where a later end tells of none."""
     newest: dict[str, _End] = {}
     for fact, event in outcomes:
@@ -175,40 +205,30 @@ def _end(fact: Fact, event: LeadProcessed | LeadDeadLettered, before: _End) -> _
     return _End(fact, event, ref, contact)
 
 
-def _key(event: Outcome) -> tuple[str, int]:
-    return event.event_id, event.fence
+def _started(fact: Fact, event: ProcessingStarted) -> _Row:
+    return (event.event_id, event.fence, event.attempt, event.instance, fact.at, *_NO_END)
 
 
-def _started(fact: Fact, event: ProcessingStarted) -> tuple[object, ...]:
-    return event.event_id, event.fence, event.attempt, fact.at, event.instance
-
-
-def _ended(fact: Fact, event: Outcome) -> tuple[object, ...]:
-    head = (event.event_id, event.fence, event.attempt, fact.at, event.instance, event.type)
+def _ended(fact: Fact, event: Outcome) -> _Row:
+    head = (event.event_id, event.fence, event.attempt, event.instance, None, fact.at, event.type)
     counted = not isinstance(event, AttemptFailed) or event.counted == 1
     if isinstance(event, AttemptFailed | LeadDeadLettered):
-        return (
-            *head,
-            event.step or None,
-            event.code or None,
-            event.api or None,
-            event.error or None,
-            counted,
-        )
+        error = (event.step or None, event.code or None, event.api or None, event.error or None)
+        return (*head, *error, counted)
     return (*head, None, None, None, None, counted)
 
 
-def _letter(fact: Fact, event: LeadDeadLettered) -> tuple[object, ...]:
+def _letter(fact: Fact, event: LeadDeadLettered) -> _Row:
     head = (event.event_id, event.lead_id, event.action, fact.at)
     return (*head, event.step or None, event.code or None, event.error or None, event.attempt, event.fence)
 
 
-def _duplicate(fact: Fact, event: WebhookDuplicated) -> tuple[object, ...]:
+def _duplicate(fact: Fact, event: WebhookDuplicated) -> _Row:
     where = (fact.partition, fact.entry_id, event.event_id, event.lead_id, event.action)
     return (*where, event.received_at, event.source, event.payload)
 
 
-def _final(end: _End) -> tuple[object, ...]:
+def _final(end: _End) -> _Row:
     event = end.event
     result = event.result if isinstance(event, LeadProcessed) else ""
     status = STATUS_AFTER[event.type]

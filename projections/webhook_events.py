@@ -8,8 +8,9 @@ import orjson
 import structlog
 
 from projections.batch import Fact, columns
+from projections.copying import copied
 from projections.model import Table
-from projections.rows import Row, fold
+from projections.rows import REPLAY, Row, fold
 
 log = structlog.get_logger()
 
@@ -29,6 +30,8 @@ COLUMNS = (
     *("partition", "entry_id"),
 )
 
+# Of a batch that does not hold the webhook itself, or a replayed copy of it: the row is there most likely.
+_KNOWN_SOURCES = (None, REPLAY)
 # What jsonb answers to JSON that it cannot hold: lone surrogates, numbers beyond numeric, too much.
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 # An escaped NUL, unless its backslash is itself escaped.
@@ -93,6 +96,22 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
 
 
 async def write(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
+    """Copy in the rows that are most likely new, bring the others up to date; as if all were the latter."""
+    fresh = [row for row in rows if row.source not in _KNOWN_SOURCES]
+    if await _added(conn, fresh):
+        rows = [row for row in rows if row.source in _KNOWN_SOURCES]
+    if rows:
+        await _updated(conn, rows)
+
+
+async def _added(conn: asyncpg.Connection, rows: Sequence[Row]) -> bool:
+    try:
+        return await copied(conn, "webhook_events", COLUMNS, [row_of(row) for row in rows])
+    except _REFUSED:
+        return False
+
+
+async def _updated(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
     payloads = [_jsonb(row) for row in rows]
     try:
         async with conn.transaction():
