@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import fields
 
 from schema.events import EVENTS, Event, EventError, Outcome, decode, text_fields
 
@@ -26,8 +27,7 @@ _TIMES: dict[type[Event], tuple[str, ...]] = {
 _LATEST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True, gc=False):
     """One stream entry.
 
     Attributes:

@@ -5,10 +5,10 @@ redacts: a batch either is committed before that (and redacted with the rest) or
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import asyncpg
+from msgspec.structs import fields, replace
 
 from projections.batch import Fact, events
 from schema.erasing import PERSONAL

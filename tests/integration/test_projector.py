@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from ops.migrate import migrate
 from ops.redis import Client, blocking_client, command_client

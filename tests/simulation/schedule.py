@@ -4,12 +4,13 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from ops.append import Appender
 from ops.settings import Settings, load_settings
