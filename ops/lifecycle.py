@@ -50,7 +50,7 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(sig)
 
 
-def _settle_gc() -> None:
+def settle_gc() -> None:
     """Let the collector leave alone what was imported, and look for cycles less often.
 
     Requests and attempts make almost none, so every look is for nothing, and it costs a busy door 5 %.
@@ -77,7 +77,7 @@ def run_service(role: Role, service: Service) -> int:
 
     async def main() -> None:
         async with stop_on_signals() as stop:
-            _settle_gc()
+            settle_gc()
             await service(settings, stop)
 
     try:

@@ -1,20 +1,22 @@
 """`event_log`: every entry of both streams, as it stood."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import orjson
 
-from projections.batch import Fact, columns, fact_of
+from projections.batch import Fact, columns, fact_of, made
 from projections.copying import copied
 
-_OWN_COLUMNS = frozenset({"event_id", "lead_id", "action", "type", "payload"})
+_OWN_COLUMNS = ("event_id", "lead_id", "action", "type", "payload")
 
 COLUMNS = (
     *("recorded_at", "partition", "stream", "entry_id", "type"),
     *("event_id", "lead_id", "hook_action", "fields", "payload"),
 )
+_Row = tuple[datetime, *tuple[object, ...]]
 _NO_SUCH_YEAR = 2200  # an entry with a forged id goes to the default partition
 _MONTHS = "SELECT ensure_event_log_partitions(month, 1) FROM unnest($1::timestamptz[]) AS month"
 _INSERT = """
@@ -28,28 +30,28 @@ ON CONFLICT DO NOTHING
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Archive the batch; months that have no partition yet get one."""
-    months = {fact.recorded_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for fact in facts}
-    await conn.execute(_MONTHS, sorted(month for month in months if month.year < _NO_SUCH_YEAR))
-    rows = [row_of(fact) for fact in facts]
+    rows = made(facts, _rows)
+    days = {row[0].date() for row in rows}
+    months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
+    await conn.execute(_MONTHS, sorted(months))
     if not await copied(conn, "event_log", COLUMNS, rows):
         await conn.execute(_INSERT, *columns(rows))
 
 
-def row_of(fact: Fact) -> tuple[object, ...]:
+def _rows(facts: Sequence[Fact]) -> list[_Row]:
+    return [row_of(fact) for fact in facts]
+
+
+def row_of(fact: Fact) -> _Row:
+    where = (fact.recorded_at, fact.partition, fact.stream, fact.entry_id)
     event = fact.event
-    kept = fact.fields if event is None else {k: v for k, v in fact.fields.items() if k not in _OWN_COLUMNS}
-    return (
-        fact.recorded_at,
-        fact.partition,
-        fact.stream,
-        fact.entry_id,
-        event.type if event else "undecodable",
-        event.event_id if event else None,
-        event.lead_id if event else None,
-        event.action if event else None,
-        _json(kept),
-        fact.fields.get("payload") if event else None,
-    )
+    if event is None:
+        return (*where, "undecodable", None, None, None, _json(fact.fields), None)
+    kept = fact.fields.copy()
+    for name in _OWN_COLUMNS:
+        kept.pop(name, None)
+    about = (event.type, event.event_id, event.lead_id, event.action)
+    return (*where, *about, _json(kept), fact.fields.get("payload"))
 
 
 def _json(kept: Mapping[str, str]) -> str:

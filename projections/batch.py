@@ -1,9 +1,9 @@
 """A batch of stream entries on its way into Postgres."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -15,6 +15,7 @@ log = structlog.get_logger()
 
 StreamName = Literal["webhooks", "outcomes"]
 Position = tuple[int, StreamName]
+Made = TypeVar("Made")
 
 _INT_MAX = 2**31 - 1
 _BIGINT_MAX = 2**63 - 1
@@ -96,7 +97,34 @@ def _check_storable(event: Event, flat: Mapping[str, str]) -> None:
             raise EventError("a field holds a NUL character")
 
 
-def events(facts: Sequence[Fact]) -> Iterator[tuple[Fact, Event]]:
+class Batch(list[Fact]):
+    """Facts that are written together, and what was made of them (see `made`)."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        super().__init__(facts)
+        self.made: dict[Callable[[Sequence[Fact]], Any], Any] = {}
+
+    def make(self, *makes: Callable[[Sequence[Fact]], Any]) -> None:
+        """Do already what `made` would do."""
+        for make in makes:
+            self.made[make] = make(self)
+
+
+def made(facts: Sequence[Fact], make: Callable[[Sequence[Fact]], Made]) -> Made:
+    """What ``make`` makes of a batch's facts.
+
+    What a read model asks of one batch the projector makes of the next while Postgres writes this one, so
+    ``make`` must be a function of the facts alone.
+    """
+    if not isinstance(facts, Batch):
+        return make(facts)
+    if make not in facts.made:
+        facts.make(make)
+    found: Made = facts.made[make]
+    return found
+
+
+def events(facts: Iterable[Fact]) -> Iterator[tuple[Fact, Event]]:
     """The facts that decode, with their events."""
     return ((fact, fact.event) for fact in facts if fact.event is not None)
 

@@ -15,14 +15,14 @@ from ops.postgres import translated
 from ops.redis import Client
 from ops.together import end_all
 from projections import acts, archive, checkpoint
-from projections.batch import Fact, Position
+from projections.batch import Batch, Fact, Position
 from projections.model import Apply
 from projections.models import models
 from projections.reading import ReadAhead
 from projections.redaction import redacted
 from projections.subjects.index import SubjectIndex
 from schema.codec import PayloadCodec
-from schema.errors import StorageUnavailable
+from schema.errors import KeyMissing, StorageUnavailable
 
 
 def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
@@ -73,6 +73,8 @@ class Projector:
         self._reader = ReadAhead(reader, partitions=partitions, batch=batch)
         self._models = models
         self._at: dict[Position, str] | None = None
+        self._next = Batch(())
+        self._makes: tuple[Callable[[Sequence[Fact]], object], ...] = ()
 
     async def poll_once(self, block_s: float) -> int:
         """Project what there is, waiting up to ``block_s`` for the first entry; the number projected.
@@ -86,10 +88,11 @@ class Projector:
                 await self._conn.execute(_PLANS)
                 self._at = await checkpoint.load(self._conn)
             self._reader.start(self._at)
-        facts = self._reader.take()
-        if not facts:
+            self._next = Batch(())
+        if not self._next:
             await self._reader.fill(block_s)
-            facts = self._reader.take()
+            self._next = Batch(self._reader.take())
+        facts, self._next = self._next, Batch(())
         if facts:
             ahead = asyncio.create_task(self._read_ahead())
             try:
@@ -103,7 +106,7 @@ class Projector:
     @property
     def more(self) -> bool:
         """Whether the next call has something to project without waiting for it."""
-        return self._reader.more
+        return bool(self._next) or self._reader.more
 
     @property
     def checkpoints(self) -> dict[Position, str]:
@@ -111,16 +114,21 @@ class Projector:
         return dict(self._at or {})
 
     async def _read_ahead(self) -> None:
-        """Read and decode the next batch while Postgres is busy with this one."""
-        if self._reader.more:
-            with suppress(StorageUnavailable):  # whoever needs the entries will meet it again
-                await self._reader.fill(0)
+        """Read the next batch, and make of it what was made of the last, while Postgres is busy with this."""
+        if not self._reader.more:
+            return
+        with suppress(StorageUnavailable, KeyMissing):  # whoever needs it will meet it again
+            await self._reader.fill(0)
+            self._next = Batch(self._reader.take())
+            for make in self._makes:
+                await asyncio.sleep(0)
+                self._next.make(make)
 
     async def close(self) -> None:
         """End what is still being read."""
         await self._reader.close()
 
-    async def _write(self, at: dict[Position, str], facts: list[Fact]) -> None:
+    async def _write(self, at: dict[Position, str], facts: Batch) -> None:
         after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
         begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
@@ -133,6 +141,7 @@ class Projector:
                 reached("project.before_commit")
         reached("project.after_commit")
         self._at = {**at, **after}
+        self._makes = tuple(facts.made)
         seconds = time.perf_counter() - begun
         self._reader.took(seconds)
         self._committed(facts, seconds)

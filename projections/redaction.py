@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 from msgspec.structs import fields, replace
 
-from projections.batch import Fact, events
+from projections.batch import Fact, events, made
 from schema.erasing import PERSONAL
 from schema.events import Event
 
@@ -22,14 +22,17 @@ SELECT event_id FROM public.erased_events WHERE event_id = ANY(string_to_array($
 """
 
 
-async def redacted(conn: asyncpg.Connection, facts: Sequence[Fact]) -> list[Fact]:
+async def redacted(conn: asyncpg.Connection, facts: Sequence[Fact]) -> Sequence[Fact]:
     """The facts, those of erased events without what is personal; within the caller's transaction."""
     await conn.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK)
-    ids = {event.event_id for _, event in events(facts)}
-    erased = {str(row["event_id"]) for row in await conn.fetch(_ERASED, ",".join(ids))}
+    erased = {str(row["event_id"]) for row in await conn.fetch(_ERASED, made(facts, _ids))}
     if not erased:
-        return list(facts)
+        return facts
     return [_bare(f) if f.event is not None and f.event.event_id in erased else f for f in facts]
+
+
+def _ids(facts: Sequence[Fact]) -> str:
+    return ",".join({event.event_id for _, event in events(facts)})
 
 
 def _bare(fact: Fact) -> Fact:

@@ -5,12 +5,14 @@ newest fact by (fence, rank) decides the state; the rest of a row is gathered fr
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from projections.batch import Fact, events
 from schema.erasing import ERASED
 from schema.events import (
+    EVENTS,
     AttemptFailed,
     Event,
     EventIgnored,
@@ -18,17 +20,21 @@ from schema.events import (
     LeadDeadLettered,
     LeadProcessed,
     Outcome,
+    ProcessingStarted,
     WebhookAccepted,
     WebhookDuplicated,
 )
 from schema.status import FINAL, RANKS, STATUS_AFTER, Status
 
 REPLAY = "replay"
-_ENDS = (LeadProcessed, LeadDeadLettered, EventIgnored)
+_ENDS = frozenset({LeadProcessed, LeadDeadLettered, EventIgnored})
+# Of each class: its rank, and the status after it.
+_AFTER: dict[type[Event], tuple[int, Status]] = {
+    cls: (RANKS[cls.type], STATUS_AFTER[cls.type]) for cls in EVENTS if cls is not WebhookDuplicated
+}
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct, gc=False):
     """What a batch says of one event; None where it says nothing.
 
     Attributes:
@@ -69,8 +75,8 @@ class Row:
 def fold(facts: Iterable[Fact]) -> list[Row]:
     """The rows that a batch touches, one per event."""
     rows: dict[str, Row] = {}
-    for fact, event in events(list(facts)):
-        if isinstance(event, EventIgnored) and event.reason == "already_final":
+    for fact, event in events(facts):
+        if type(event) is EventIgnored and event.reason == "already_final":
             continue
         row = rows.get(event.event_id)
         if row is None:
@@ -83,16 +89,20 @@ def fold(facts: Iterable[Fact]) -> list[Row]:
 def _apply(row: Row, fact: Fact, event: Event) -> None:
     row.received_at = min(row.received_at, event.received_at)
     row.partition = fact.partition
-    if isinstance(event, WebhookDuplicated):
+    kind = type(event)
+    if kind is WebhookDuplicated:
         return  # counted where its own row is written, so that it counts once
-    if isinstance(event, WebhookAccepted) or (isinstance(event, EventIgnored) and event.reason != ERASED):
+    fence = 0
+    if isinstance(event, WebhookAccepted):
         _take_webhook(row, fact, event)
-    fence = event.fence if isinstance(event, Outcome) else 0
-    rank = RANKS[event.type]
+    else:
+        fence = event.fence
+        if isinstance(event, EventIgnored) and event.reason != ERASED:
+            _take_webhook(row, fact, event)
+    rank, status = _AFTER[kind]
     if (fence, rank) <= (row.fence, row.rank):
         return
-    status = STATUS_AFTER[event.type]
-    if status == Status.PROCESSING and row.status in FINAL:
+    if status is Status.PROCESSING and row.status in FINAL:
         return  # a repeat that Redis had forgotten: the event keeps its end until it has another
     row.fence, row.rank, row.status = fence, rank, status
     if isinstance(event, Outcome):
@@ -112,22 +122,25 @@ def _take_webhook(row: Row, fact: Fact, event: WebhookAccepted | EventIgnored) -
 def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
     row.instance = event.instance
     row.attempt = event.attempt
-    row.processed_at = at if isinstance(event, _ENDS) else None
-    row.retry_at = event.retry_at if isinstance(event, AttemptFailed) else None
-    failed = isinstance(event, LeadDeadLettered) or (isinstance(event, AttemptFailed) and event.counted == 1)
-    row.retry_count = event.attempt if failed else max(event.attempt - 1, 0)
-    row.result = None
+    row.processed_at = at if type(event) in _ENDS else None
+    row.retry_at = row.result = None
+    row.retry_count = max(event.attempt - 1, 0)
+    if isinstance(event, ProcessingStarted):
+        return
+    row.keep_error = False
+    row.error_message = row.step = row.error_code = row.error_api = None
     if isinstance(event, AttemptFailed | LeadDeadLettered):
-        row.keep_error = False
         row.error_message, row.step = event.error or None, event.step or None
         row.error_code, row.error_api = event.code or None, event.api or None
-    elif isinstance(event, LeadProcessed | EventIgnored | EventReplayed):
-        row.keep_error = False
-        row.error_message = row.step = row.error_code = row.error_api = None
-    row.reopened = row.reopened or isinstance(event, EventReplayed)
-    if isinstance(event, LeadProcessed):
+        if isinstance(event, LeadDeadLettered) or event.counted == 1:
+            row.retry_count = event.attempt
+        if isinstance(event, AttemptFailed):
+            row.retry_at = event.retry_at
+    elif isinstance(event, LeadProcessed):
         row.result, row.message_ref = event.result or None, event.message_ref or row.message_ref
         row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
         row.message = event.message or row.message
+    elif isinstance(event, EventReplayed):
+        row.reopened = True
     elif isinstance(event, EventIgnored):
         row.result = "erased" if event.reason == ERASED else "ignored"

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
+from msgspec import Struct
 
-from projections.batch import Fact, columns, events
+from projections.batch import Fact, columns, events, made
 from projections.copying import MANY, copied
 from projections.model import Table
 from schema.erasing import ERASED
@@ -20,6 +21,7 @@ from schema.events import (
     LeadProcessed,
     Outcome,
     ProcessingStarted,
+    WebhookAccepted,
     WebhookDuplicated,
 )
 from schema.status import STATUS_AFTER
@@ -47,7 +49,7 @@ TABLES = (
 )
 
 _Row = tuple[object, ...]
-_ENDINGS = (AttemptFailed, LeadProcessed, LeadDeadLettered, EventIgnored)
+_FINALS = (LeadProcessed, LeadDeadLettered)
 _LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)
 
 _ATTEMPT = (
@@ -120,44 +122,51 @@ ON CONFLICT (event_id) DO UPDATE SET dead_at = excluded.dead_at, step = excluded
 """
 _ALIVE = """
 DELETE FROM dead_letters d USING webhook_events w
-WHERE d.event_id = ANY($1::uuid[]) AND w.id = d.event_id AND w.status <> 'failed'
+WHERE d.event_id = ANY(string_to_array($1, ',')::uuid[]) AND w.id = d.event_id AND w.status <> 'failed'
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _Told(NamedTuple):
+    """Rows that a batch tells of.
+
+    Attributes:
+        begun: attempts that began in the batch: most likely nothing is known of them yet.
+        ended: those that only ended in it.
+        alive: events that are no dead letter, or no longer.
+    """
+
+    begun: list[_Row]
+    ended: list[_Row]
+    duplicates: list[_Row]
+    leads: list[_Row]
+    dead: list[_Row]
+    alive: list[str]
+
+
+class _End(Struct, frozen=True, gc=False):
     """How a lead's last event ended, and the message and contact known of it by then."""
 
     fact: Fact
     event: LeadProcessed | LeadDeadLettered
-    message_ref: str = ""
-    contact: str = ""
+    message_ref: str
+    contact: str
 
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
-    outcomes = [(f, e) for f, e in events(facts) if isinstance(e, Outcome)]
-    await _write_attempts(conn, outcomes)
-    if duplicates := [_duplicate(f, e) for f, e in outcomes if isinstance(e, WebhookDuplicated)]:
-        await conn.execute(_DUPLICATES, *columns(duplicates))
-    await _write_leads(conn, _finals(outcomes))
-    await _bury(conn, outcomes)
-
-
-async def _write_attempts(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
-    """One row per attempt; of one whose begin is in the batch most likely nothing is known yet."""
-    begun: dict[tuple[object, ...], _Row] = {}
-    ended: dict[tuple[object, ...], _Row] = {}
-    for fact, event in outcomes:
-        if isinstance(event, ProcessingStarted):
-            begun[event.event_id, event.fence] = _started(fact, event)
-        elif isinstance(event, _ENDINGS) and event.fence and not _is_erased(event):
-            ended[event.event_id, event.fence] = _ended(fact, event)
-    rows = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
-    if await copied(conn, "attempts", _ATTEMPT, rows):
-        rows = []
-    if rows := [*rows, *ended.values()]:
-        await conn.execute(_ATTEMPTS, *columns(rows))
+    told = made(facts, _told)
+    ended = told.ended
+    if not await copied(conn, "attempts", _ATTEMPT, told.begun):
+        ended = [*told.begun, *ended]
+    if ended:
+        await conn.execute(_ATTEMPTS, *columns(ended))
+    if told.duplicates:
+        await conn.execute(_DUPLICATES, *columns(told.duplicates))
+    await _write_leads(conn, told.leads)
+    if told.dead:
+        await conn.execute(_DEAD, *columns(told.dead))
+    if told.alive:
+        await conn.execute(_ALIVE, ",".join(told.alive))
 
 
 async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:
@@ -170,39 +179,47 @@ async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:
         await conn.execute(_STATE, *columns(rows))
 
 
-async def _bury(conn: asyncpg.Connection, outcomes: Sequence[tuple[Fact, Outcome]]) -> None:
-    """What an event's last word in the batch says of its being dead."""
-    last = {e.event_id: (f, e) for f, e in outcomes if isinstance(e, _LIFE_OR_DEATH) or _is_erased(e)}
-    dead = [_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)]
-    alive = [e.event_id for _, e in last.values() if not isinstance(e, LeadDeadLettered)]
-    if dead:
-        await conn.execute(_DEAD, *columns(dead))
-    if alive:
-        await conn.execute(_ALIVE, alive)
+def _told(facts: Sequence[Fact]) -> _Told:
+    begun: dict[tuple[str, int], _Row] = {}
+    ended: dict[tuple[str, int], _Row] = {}
+    last: dict[str, tuple[Fact, Outcome]] = {}  # an event's last word in the batch on its being dead
+    duplicates: list[_Row] = []
+    ends: dict[str, _End] = {}
+    for fact, event in events(facts):
+        if isinstance(event, WebhookAccepted):
+            continue
+        if isinstance(event, ProcessingStarted):
+            begun[event.event_id, event.fence] = _started(fact, event)
+            continue
+        if isinstance(event, WebhookDuplicated):
+            duplicates.append(_duplicate(fact, event))
+            continue
+        erased = isinstance(event, EventIgnored) and event.reason == ERASED
+        if event.fence and not erased and not isinstance(event, EventReplayed):
+            ended[event.event_id, event.fence] = _ended(fact, event)
+        if erased or isinstance(event, _LIFE_OR_DEATH):
+            last[event.event_id] = fact, event
+        if isinstance(event, _FINALS):
+            _end(ends, fact, event)
+    return _Told(
+        begun=[(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()],
+        ended=list(ended.values()),
+        duplicates=duplicates,
+        leads=[_final(end) for end in ends.values()],
+        dead=[_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)],
+        alive=[e.event_id for _, e in last.values() if not isinstance(e, LeadDeadLettered)],
+    )
 
 
-def _is_erased(event: Outcome) -> bool:
-    return isinstance(event, EventIgnored) and event.reason == ERASED
-
-
-def _finals(outcomes: Sequence[tuple[Fact, Outcome]]) -> list[_Row]:
-    """The last end of each lead; the message and the contact stay where a later end tells of none."""
-    newest: dict[str, _End] = {}
-    for fact, event in outcomes:
-        if isinstance(event, LeadProcessed | LeadDeadLettered):
-            known = newest.get(event.lead_id)
-            if known is None:
-                newest[event.lead_id] = _end(fact, event, _End(fact, event))
-            elif event.fence > known.event.fence:
-                newest[event.lead_id] = _end(fact, event, known)
-    return [_final(end) for end in newest.values()]
-
-
-def _end(fact: Fact, event: LeadProcessed | LeadDeadLettered, before: _End) -> _End:
-    if not isinstance(event, LeadProcessed):
-        return _End(fact, event, before.message_ref, before.contact)
-    ref, contact = event.message_ref or before.message_ref, event.contact or before.contact
-    return _End(fact, event, ref, contact)
+def _end(ends: dict[str, _End], fact: Fact, event: LeadProcessed | LeadDeadLettered) -> None:
+    """Note a lead's last end; the message and the contact stay where a later end tells of none."""
+    known = ends.get(event.lead_id)
+    if known is not None and event.fence <= known.event.fence:
+        return
+    ref, contact = (known.message_ref, known.contact) if known else ("", "")
+    if isinstance(event, LeadProcessed):
+        ref, contact = event.message_ref or ref, event.contact or contact
+    ends[event.lead_id] = _End(fact, event, ref, contact)
 
 
 def _started(fact: Fact, event: ProcessingStarted) -> _Row:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 import orjson
 import structlog
 
-from projections.batch import Fact, columns
-from projections.copying import copied
+from projections.batch import Fact, columns, made
+from projections.copying import MANY, copied
 from projections.model import Table
 from projections.rows import REPLAY, Row, fold
 
@@ -88,25 +89,46 @@ WHERE w.id = x.id AND (x.fence, x.rank) > (w.fence, w.rank)
 """
 
 
+class _Parted(NamedTuple):
+    """Rows that are most likely new, those as the table takes them, and all the others."""
+
+    fresh: list[Row]
+    copies: list[tuple[object, ...]]
+    others: list[Row]
+
+
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the rows of a batch up to date."""
-    rows = fold(facts)
-    if rows:
-        await write(conn, rows)
+    await _write(conn, made(facts, _of_batch))
 
 
 async def write(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
-    """Copy in the rows that are most likely new, bring the others up to date; as if all were the latter."""
+    """Bring rows up to date."""
+    await _write(conn, _parted(rows))
+
+
+def _of_batch(facts: Sequence[Fact]) -> _Parted:
+    return _parted(fold(facts))
+
+
+def _parted(rows: Sequence[Row]) -> _Parted:
     fresh = [row for row in rows if row.source not in _KNOWN_SOURCES]
-    if await _added(conn, fresh):
-        rows = [row for row in rows if row.source in _KNOWN_SOURCES]
-    if rows:
-        await _updated(conn, rows)
+    copies = [row_of(row) for row in fresh] if len(fresh) >= MANY else []
+    return _Parted(fresh, copies, [row for row in rows if row.source in _KNOWN_SOURCES])
 
 
-async def _added(conn: asyncpg.Connection, rows: Sequence[Row]) -> bool:
+async def _write(conn: asyncpg.Connection, rows: _Parted) -> None:
+    """Copy in what is most likely new, bring the others up to date: the end is as if all were the latter."""
+    left = rows.others
+    if not await _added(conn, rows.copies):
+        left = [*rows.fresh, *left]
+    if left:
+        await _updated(conn, left)
+
+
+async def _added(conn: asyncpg.Connection, rows: Sequence[tuple[object, ...]]) -> bool:
     try:
-        return await copied(conn, "webhook_events", COLUMNS, [row_of(row) for row in rows])
+        return await copied(conn, "webhook_events", COLUMNS, rows)
     except _REFUSED:
         return False
 
@@ -208,7 +230,7 @@ def _jsonb(row: Row) -> str | None:
     text = row.raw_payload
     if not text:
         return None
-    if not text.lstrip().startswith(("{", "[")):
+    if text[0] not in "{[" and not text.lstrip().startswith(("{", "[")):
         return orjson.dumps(text).decode()
     clean = _NUL.sub(r"\g<1>\\ufffd", text) if "u0000" in text else text
     if clean != text:

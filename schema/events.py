@@ -212,7 +212,11 @@ def decode(flat: Mapping[str, str]) -> Event:
 
 
 def text_fields(raw: Mapping[bytes, bytes]) -> dict[str, str]:
-    """A redis-py entry's fields as text."""
+    """A redis-py entry's fields as text.
+
+    Raises:
+        UnicodeDecodeError: some of it is not UTF-8.
+    """
     return {k.decode(): v.decode() for k, v in raw.items()}
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from ops.subjects import Group, Hashes, groups_of
-from projections.batch import Fact, columns, events
+from projections.batch import Fact, columns, events, made
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, KeyMissing
 
@@ -38,9 +38,7 @@ class SubjectIndex:
 
     async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         """Note the persons of a batch, and their leads."""
-        named = [
-            (fact, event.lead_id, group) for fact, event in events(facts) for group in self._groups(fact)
-        ]
+        named = made(facts, self._named)
         if not named:
             return
         await self._hashes.prepare(conn)
@@ -68,6 +66,9 @@ class SubjectIndex:
         if index:
             await conn.execute(_INDEX, *columns([(name, *row) for name, row in index.items()]))
         await conn.execute(_LEADS, *columns(sorted(links)))
+
+    def _named(self, facts: Sequence[Fact]) -> list[tuple[Fact, str, Group]]:
+        return [(fact, event.lead_id, group) for fact, event in events(facts) for group in self._groups(fact)]
 
     def _groups(self, fact: Fact) -> list[Group]:
         assert fact.event is not None  # noqa: S101 -- of `events`
