@@ -14,7 +14,7 @@ from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
 from ops.together import end_all
-from projections import acts, archive, checkpoint
+from projections import acts, archive, checkpoint, plans
 from projections.batch import Batch, Fact, Position
 from projections.model import Apply
 from projections.models import models
@@ -33,10 +33,6 @@ def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
     """
     return archive.apply, *(m.apply for m in models(codec)), SubjectIndex(codec).apply, acts.apply
 
-
-# A batch touches few rows, by their keys. A planner that knows a table by its first day would read it whole,
-# for every batch more of it.
-_PLANS = "SET enable_hashjoin TO off; SET enable_mergejoin TO off"
 
 Committed = Callable[[Sequence[Fact], float], None]
 
@@ -85,7 +81,7 @@ class Projector:
         """
         if self._at is None:
             with translated("loading checkpoints"):
-                await self._conn.execute(_PLANS)
+                await self._conn.execute(plans.BY_KEYS)
                 self._at = await checkpoint.load(self._conn)
             self._reader.start(self._at)
             self._next = Batch(())

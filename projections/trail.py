@@ -122,7 +122,7 @@ ON CONFLICT (event_id) DO UPDATE SET dead_at = excluded.dead_at, step = excluded
 """
 _ALIVE = """
 DELETE FROM dead_letters d USING webhook_events w
-WHERE d.event_id = ANY(string_to_array($1, ',')::uuid[]) AND w.id = d.event_id AND w.status <> 'failed'
+WHERE d.event_id = ANY($1::uuid[]) AND w.id = d.event_id AND w.status <> 'failed'
 """
 
 
@@ -166,7 +166,7 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     if told.dead:
         await conn.execute(_DEAD, *columns(told.dead))
     if told.alive:
-        await conn.execute(_ALIVE, ",".join(told.alive))
+        await conn.execute(_ALIVE, told.alive)
 
 
 async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:

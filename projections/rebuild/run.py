@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from ops.redis import Client
-from projections import archive, checkpoint
-from projections.batch import Fact, Position
+from projections import archive, checkpoint, plans
+from projections.batch import Batch, Fact, Position
 from projections.model import ReadModel, Table
 from projections.rebuild import tables as new
 from projections.rebuild.compare import Compared, Difference, compare
@@ -149,6 +149,7 @@ class Rebuild:
         await self._alone()
         self._total = await self._conn.fetchval("SELECT count(*) FROM public.event_log")
         await new.create(self._conn, self._tables)
+        await self._conn.execute(plans.BY_KEYS)
         self._horizon: datetime | None = await self._conn.fetchval(
             "SELECT max(before) FROM public.event_log_dropped"
         )
@@ -174,7 +175,7 @@ class Rebuild:
 
     async def _apply(self, facts: Sequence[Fact]) -> None:
         begun = time.monotonic()
-        facts = await redacted(self._conn, facts)
+        facts = Batch(await redacted(self._conn, facts))
         for model in self._models:
             await model.apply(self._conn, facts)
         self._report.entries += len(facts)
@@ -197,6 +198,7 @@ class Rebuild:
             self._report.notes.append(f"the streams were not looked at: {error}")
 
     async def _compare(self) -> None:
+        await self._conn.execute(plans.AS_USUAL)
         for number, table in enumerate(self._tables):
             self._progress(f"comparing {table.name}", number, len(self._tables))
             self._report.tables[table.name] = await compare(self._conn, table)
