@@ -15,9 +15,8 @@ from projections.batch import Fact, Position, fact_of
 from projections.checkpoint import START
 from schema.keys import Keys
 
-_FIRST = 50  # entries of a stream in the first read: nobody knows yet how large they are
-_LEAST = 10
-_MOST_BYTES = 2_000_000  # of payloads in one reply of a stream: some such replies are held at a time
+_LEAST = 10  # entries of a stream in the first read: nobody knows yet how large they are
+_MOST_BYTES = 1_000_000  # of payloads in one reply of a stream: some such replies are held at a time
 _LONG_S = 0.5  # a batch that takes longer is too large for this Postgres
 _FOR_EVER = float("inf")
 
@@ -73,7 +72,7 @@ class ReadAhead:
             self._lanes[keys.webhooks] = _Lane((partition, "webhooks"))
             self._lanes[keys.outcomes] = _Lane((partition, "outcomes"))
         self._most = max(1, batch // len(self._lanes))
-        self._count = min(_FIRST, self._most)
+        self._count = min(_LEAST, self._most)
 
     def start(self, at: Mapping[Position, str]) -> None:
         """Begin behind these checkpoints; what was read before is forgotten."""
@@ -92,7 +91,7 @@ class ReadAhead:
         Raises:
             StorageUnavailable: Redis is away; nothing was changed.
         """
-        short = {n: lane.mark for n, lane in self._lanes.items() if len(lane.ahead) < self._count}
+        short = {n: lane.mark for n, lane in self._lanes.items() if 2 * len(lane.ahead) < self._count}
         if not short:
             return
         count = self._count
@@ -109,7 +108,7 @@ class ReadAhead:
                 largest = max(largest, sum(len(fields.get(b"payload", b"")) for _, fields in rows))
         if largest > _MOST_BYTES:
             self._count = max(_LEAST, count // 2)
-        elif largest < _MOST_BYTES // 4 and any(lane.full for lane in self._lanes.values()):
+        elif largest < _MOST_BYTES // 2 and any(lane.full for lane in self._lanes.values()):
             self._count = min(self._most, count * 2)
 
     def took(self, seconds: float) -> None:

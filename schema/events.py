@@ -182,6 +182,8 @@ _CLASSES: dict[str, type[Event]] = {cls.type: cls for cls in EVENTS}
 _FIELDS: dict[type[Event], tuple[tuple[str, bool], ...]] = {
     cls: tuple((f.name, f.default == "") for f in fields(cls)) for cls in EVENTS
 }
+# One text for each name of a field, not one for each entry's.
+_NAMES = {name.encode(): name for cls in EVENTS for name in ("type", *cls.__struct_fields__)}
 
 
 def encode(event: Event) -> dict[str, str]:
@@ -217,7 +219,7 @@ def text_fields(raw: Mapping[bytes, bytes]) -> dict[str, str]:
     Raises:
         UnicodeDecodeError: some of it is not UTF-8.
     """
-    return {k.decode(): v.decode() for k, v in raw.items()}
+    return {_NAMES.get(k) or k.decode(): v.decode() for k, v in raw.items()}
 
 
 def flat_fields(items: Sequence[bytes]) -> dict[str, str]:
