@@ -73,6 +73,7 @@ class ReadAhead:
             self._lanes[keys.outcomes] = _Lane((partition, "outcomes"))
         self._most = max(1, batch // len(self._lanes))
         self._count = min(_LEAST, self._most)
+        self._small = True
 
     def start(self, at: Mapping[Position, str]) -> None:
         """Begin behind these checkpoints; what was read before is forgotten."""
@@ -107,14 +108,18 @@ class ReadAhead:
                 lane.mark = lane.ahead[-1].entry_id
                 largest = max(largest, sum(len(fields.get(b"payload", b"")) for _, fields in rows))
         if largest > _MOST_BYTES:
-            self._count = max(_LEAST, count // 2)
-        elif largest < _MOST_BYTES // 2 and any(lane.full for lane in self._lanes.values()):
-            self._count = min(self._most, count * 2)
+            self._fewer()
+        self._small = largest < _MOST_BYTES // 2
 
     def took(self, seconds: float) -> None:
-        """Learn how long the last batch took to be written."""
+        """Learn how long the last batch took to be written; the next ones are read accordingly."""
         if seconds > _LONG_S:
-            self._count = max(_LEAST, self._count // 2)
+            self._fewer()
+        elif self._small and any(lane.full for lane in self._lanes.values()):
+            self._count = min(self._most, self._count * 2)
+
+    def _fewer(self) -> None:
+        self._count = max(min(_LEAST, self._most), self._count // 2)
 
     def take(self) -> list[Fact]:
         """The next batch: of each partition up to a moment that both its streams have been read to."""
