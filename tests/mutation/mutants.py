@@ -10,6 +10,8 @@ SEND = "tests/unit/test_send.py::"
 GATE = "tests/unit/test_gate.py::"
 PLACES = "tests/integration/test_partitions_two_places.py::"
 BATCHES = "tests/integration/test_projector_batches.py::"
+SPENT = "tests/integration/test_spent_once.py::"
+LOCKS = "tests/integration/test_look_up_locks.py::"
 LEASES = "tests/simulation/test_leases.py::"
 SIMULATION = "tests/simulation/test_schedules.py::test_every_promise_holds_after_every_schedule[0-99]"
 
@@ -248,5 +250,33 @@ MUTANTS = (
         "            work.contact = latest.contact\n",
         "            pass\n",
         (PLACES + "test_the_contact_of_the_last_event_is_known_in_the_other_place",),
+    ),
+    Mutant(
+        "steps_of_an_attempt_that_fails",
+        "processor/pipeline.py",
+        "            await self._save(work)\n",
+        "",
+        (SPENT + "test_an_attempt_that_fails_leaves_its_steps",),
+    ),
+    Mutant(
+        "answers_kept_for_the_next_attempt",
+        "processor/cache.py",
+        "        self._exchange.later(keep(name, token, stored, ttl_s))\n",
+        "",
+        (SPENT + "test_a_crash_before_the_send_repeats_no_look_up[86400-data]",),
+    ),
+    Mutant(
+        "steps_recorded_at_once_where_answers_are_not_kept",
+        "processor/pipeline.py",
+        "if not kept or self.settings.profile_cache_secs < KEPT_LONG_S:",
+        "if not kept:",
+        (SPENT + "test_a_crash_before_the_send_repeats_no_look_up[0-data]",),
+    ),
+    Mutant(
+        "only_the_owner_renews_its_look_up",
+        "schema/lua/outside.lua",
+        "elseif redis.call('GET', keys[2]) == token then",
+        "else",
+        (LOCKS + "test_only_the_owner_renews",),
     ),
 )
