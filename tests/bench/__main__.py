@@ -15,7 +15,7 @@ import uvloop
 
 from bench.figures import shown
 from bench.page import write
-from bench.rig import pin
+from bench.rig import CORES, pin
 
 # Name, and how much work one round is.
 SCENARIOS = {
@@ -55,9 +55,11 @@ def main() -> int:
         scenario = importlib.import_module(f"bench.{name}")
         with tempfile.TemporaryDirectory(prefix="c2s-bench-") as folder:
             count, more = max(1, round(SCENARIOS[name] * asked.scale)), {}
+            busy = round(os.getloadavg()[1], 1)
             if name == "growth" and asked.growth:
                 more["small"], count = (int(size) for size in asked.growth.split(":"))
             found = uvloop.run(scenario.run(Path(folder), asked.rounds, count, **more))
+        found["load of the machine before, on so many cores"] = f"{busy} on {len(CORES)}"
         print(f"{name}  ({asked.rounds} rounds of {count:,})")
         for what, value in found.items():
             print(shown(what, value))

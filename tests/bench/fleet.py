@@ -3,11 +3,10 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
@@ -65,11 +64,14 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(folder: Path, processors: int, **more: str) -> AsyncIterator[Fleet]:
-    """Start everything; one webhook has come through to its row when the block begins."""
+    """Start everything; one webhook has come through to its row when the block begins.
+
+    Postgres keeps the time of each commit.
+    """
     door, outside = free_port(), free_port()
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(folder))
-        database = stack.enter_context(postgres_server(folder))
+        database = stack.enter_context(postgres_server(folder, track_commit_timestamp="on"))
         await migrate(database.url)
         limits = {f"{api}_RATE_LIMIT": "0" for api in _APIS}
         words = ("-m", "ops.sandbox", "--port", str(outside))
@@ -137,10 +139,3 @@ def _length(head: bytes) -> int:
     lower = head.lower()
     at = lower.index(b"content-length:") + 15
     return int(lower[at : lower.index(b"\r\n", at)])
-
-
-async def watched(until: Callable[[], bool], look: Callable[[], Any], every_s: float) -> None:
-    """Look again and again."""
-    while not until():
-        await look()
-        await asyncio.sleep(every_s)

@@ -44,10 +44,11 @@ async def run(folder: Path, rounds: int, count: int, small: int = SMALL) -> dict
         redis_server(folder / "long") as long,
         postgres_server(folder) as postgres,
     ):
-        places, filled = [], time.perf_counter()
+        places, taken, filled = [], [], time.perf_counter()
         for number, ((name, size), redis) in enumerate(zip(sizes.items(), (short, long), strict=True)):
-            database = await _filled(postgres.url, f"growth_{number}", redis.url, size, small)
+            database, used = await _filled(postgres.url, f"growth_{number}", redis.url, size, small)
             places.append(f"{name.replace(',', ' ')},{redis.pid},{redis.url},{database}")
+            taken.append(used)
         filled = time.perf_counter() - filled
         words = ("-m", "bench.growth_worker", str(max(rounds, LEAST_ROUNDS)), str(EVENTS), *places)
         tight: dict[str, Measured] = json.loads(await asyncio.to_thread(told, *words))
@@ -63,11 +64,16 @@ async def run(folder: Path, rounds: int, count: int, small: int = SMALL) -> dict
             f"{name} (64 MB of buffers)": value
             for name, value in _compared(*tight.values(), STEPS[-1:]).items()
         },
+        "bytes per webhook, Postgres": _more(*(used["postgres"] for used in taken), *sizes.values()),
+        "bytes per webhook, Redis (untrimmed, no message)": _more(
+            *(u["redis"] for u in taken), *sizes.values()
+        ),
         "seconds to fill": round(filled),
     }
 
 
-async def _filled(url: str, name: str, redis_url: str, size: int, base: int) -> str:
+async def _filled(url: str, name: str, redis_url: str, size: int, base: int) -> tuple[str, dict[str, int]]:
+    """The database's URL, and the bytes that the history takes."""
     conn = await asyncpg.connect(url)
     await conn.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     await conn.close()
@@ -77,9 +83,18 @@ async def _filled(url: str, name: str, redis_url: str, size: int, base: int) -> 
     redis = blocking_client(redis_url, block_s=120)
     await fill_record(conn, redis, size, base)
     await fill_streams(conn, redis, size, base)
+    taken: dict[str, int] = {
+        "postgres": await conn.fetchval("SELECT pg_database_size(current_database())"),
+        "redis": (await redis.info("memory"))["used_memory"],
+    }
     await redis.aclose()
     await conn.close()
-    return database
+    return database, taken
+
+
+def _more(before: int, after: int, small: int, large: int) -> int:
+    """Bytes that one webhook more takes; 0 where both histories are the same."""
+    return round((after - before) / max(1, large - small))
 
 
 def _compared(short: Measured, long: Measured, steps: Sequence[str]) -> dict[str, object]:

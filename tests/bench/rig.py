@@ -49,9 +49,9 @@ def redis_server(folder: Path) -> Iterator[EmbeddedRedis]:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[EmbeddedPostgres]:
+def postgres_server(folder: Path, **settings: str) -> Iterator[EmbeddedPostgres]:
     """A Postgres (without fsync: the disk is not what is measured) on the load's core."""
-    server = EmbeddedPostgres(folder / "postgres", fsync=False)
+    server = EmbeddedPostgres(folder / "postgres", fsync=False, settings=settings)
     try:
         with server:
             for process in (psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)):
