@@ -16,7 +16,8 @@ use at the same time, rates say little; processor time and counts say more. How 
 BOUNDS = {
     "ingress": "Python in the door: sockets and aiohttp's parser, two thirds of the floor, are ours too;"
     " beside them the signature, JSON, the event's id, the log line and the batch's round trip.",
-    "sealing": "AES-GCM and its key derivation, on top of the above.",
+    "sealing": "AES-GCM twice, the text under its data key and that under a key of PAYLOAD_KEYS, and base64,"
+    " on top of the above.",
     "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
     "projection": "Python: decoding, folding and the driver's arrays; then a row's update in each batch that"
     " knows more of it.",
