@@ -20,7 +20,7 @@ from projections.rebuild.__main__ import rebuild
 from schema.identity import Partitions
 from schema.keys import Keys
 
-LEADS = [f"lead-{n}" for n in range(60)]
+LEADS = {"one": 60, "cluster": 20}
 WAY = (1, 3, 2)
 
 
@@ -48,14 +48,14 @@ def at_once(monkeypatch) -> list[str]:
 class Traffic:
     """A create and then updates of every lead, each sent once the one before was answered, to either door."""
 
-    def __init__(self, running: Fleet) -> None:
+    def __init__(self, running: Fleet, leads: int) -> None:
         self.running = running
-        self.sent: dict[str, list[str]] = {name: [] for name in LEADS}
+        self.sent: dict[str, list[str]] = {f"lead-{n}": [] for n in range(leads)}
         self.bodies: list[bytes] = []
 
     async def round(self, *doors: str) -> None:
         """One more webhook of each lead to each of the doors, in that order."""
-        await asyncio.gather(*(self._of(name, doors) for name in LEADS))
+        await asyncio.gather(*(self._of(name, doors) for name in self.sent))
 
     async def _of(self, name: str, doors: tuple[str, ...]) -> None:
         for door in doors:
@@ -68,7 +68,8 @@ class Traffic:
 
     async def repeated(self, *doors: str, status: str = "duplicate") -> None:
         """The first of each lead and the last ones once more, to each of the doors."""
-        bodies = [*self.bodies[: len(LEADS)], *self.bodies[-3 * len(LEADS) :]]
+        leads = len(self.sent)
+        bodies = [*self.bodies[:leads], *self.bodies[-3 * leads :]]
         answers = await asyncio.gather(*(self.running.post(door, body) for door in doors for body in bodies))
         assert {answer.json["status"] for answer in answers} == {status}
 
@@ -117,25 +118,25 @@ async def test_the_number_of_partitions_changes_under_traffic(
     async with layout(kind, redis_url, tmp_path) as url, fleet(url, database_url) as running:
         for name in ALL:
             await running.start(name, way[0])
-        traffic = Traffic(running)
+        traffic = Traffic(running, LEADS[kind])
         await traffic.round(*DOORS)
         for before, after in pairwise(way):
             await change(traffic, before, after)
         await traffic.round(*DOORS)
         await traffic.all_on_record()
         told = await running.told(max(way))
-        for name in LEADS:
-            in_order(told[name], traffic.sent[name])
+        for name, sent in traffic.sent.items():
+            in_order(told[name], sent)
         held = sum(fields.get("code") == "lead_elsewhere" for one in told.values() for fields in one)
         assert not at_once
         assert held, "no webhook ever had to wait for one in its lead's other place"
-        assert await running.messages() == dict.fromkeys(LEADS, 1)
+        assert await running.messages() == dict.fromkeys(traffic.sent, 1)
         rows = await running.record.fetch("SELECT DISTINCT status, result FROM webhook_events")
         assert {row["status"] for row in rows} == {"success"}
         await what_is_left_is_cleared(running, way[-1])
         report = await rebuild(running.counting(way[-1]), check=True, quiet=True)
         assert (report.entries > 0, report.notes) == (True, [])
-        assert await running.messages() == dict.fromkeys(LEADS, 1)
+        assert await running.messages() == dict.fromkeys(traffic.sent, 1)
 
 
 def in_order(told: list[dict[str, str]], sent: list[str]) -> None:
