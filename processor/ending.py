@@ -37,7 +37,8 @@ def well(work: Work, result: Result, codec: PayloadCodec) -> Finishing:
 
 def badly(work: Work, error: Exception, policy: BackoffPolicy, rng: random.Random) -> Finishing:
     """The end of an attempt that failed: a retry or a dead letter."""
-    why: dict[str, Any] = {"step": work.step, **_why(error)}
+    spent = orjson.dumps(work.calls).decode() if work.calls else ""
+    why: dict[str, Any] = {"step": work.step, "calls": spent, **_why(error)}
     match decide(error, work.attempt, policy, rng):
         case GiveUp():
             return Finishing(work.entry, work.lease, LeadDeadLettered(**_common(work), **why))

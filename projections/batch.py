@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
+import orjson
 import structlog
 from msgspec import Struct
 from msgspec.structs import fields
@@ -132,3 +133,13 @@ def events(facts: Iterable[Fact]) -> Iterator[tuple[Fact, Event]]:
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Rows turned into one array per column, for ``unnest``."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def json_object(text: str | None) -> str | None:
+    """Our own small JSON objects, or None where somebody wrote anything else."""
+    if text is None or "u0000" in text:
+        return None
+    try:
+        return text if isinstance(orjson.loads(text), dict) else None
+    except orjson.JSONDecodeError:
+        return None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import asyncpg
 from msgspec import Struct
 
-from projections.batch import Fact, columns, events, made
+from projections.batch import Fact, columns, events, json_object, made
 from projections.copying import MANY, copied
 from projections.model import Table
 from schema.erasing import ERASED
@@ -54,18 +54,18 @@ _LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)
 
 _ATTEMPT = (
     *("event_id", "fence", "attempt", "instance", "started_at"),
-    *("ended_at", "ending", "step", "error_code", "error_api", "error_message", "counted"),
+    *("ended_at", "ending", "step", "error_code", "error_api", "error_message", "counted", "calls"),
 )
 _ENDS_AT = _ATTEMPT.index("ended_at")  # what its begin tells stands before
 _NO_END = (None,) * (len(_ATTEMPT) - _ENDS_AT)
 # What a batch does not tell of an attempt (its begin or its end) stays as it is.
 _ATTEMPTS = """
 INSERT INTO attempts AS a (event_id, fence, attempt, instance, started_at, ended_at, ending, step, error_code,
-    error_api, error_message, counted)
+    error_api, error_message, counted, calls)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[])
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::jsonb[])
   AS x(event_id, fence, attempt, instance, started_at, ended_at, ending, step, error_code, error_api,
-    error_message, counted)
+    error_message, counted, calls)
 ON CONFLICT (event_id, fence) DO UPDATE SET
     started_at = coalesce(excluded.started_at, a.started_at),
     ended_at = coalesce(excluded.ended_at, a.ended_at), ending = coalesce(excluded.ending, a.ending),
@@ -73,7 +73,7 @@ ON CONFLICT (event_id, fence) DO UPDATE SET
     error_code = CASE WHEN excluded.ending IS NULL THEN a.error_code ELSE excluded.error_code END,
     error_api = CASE WHEN excluded.ending IS NULL THEN a.error_api ELSE excluded.error_api END,
     error_message = CASE WHEN excluded.ending IS NULL THEN a.error_message ELSE excluded.error_message END,
-    counted = coalesce(excluded.counted, a.counted)
+    counted = coalesce(excluded.counted, a.counted), calls = coalesce(excluded.calls, a.calls)
 """
 
 # Counted on the event's row (which `webhook_events` has made by now) only where the repeat is new here.
@@ -231,8 +231,8 @@ def _ended(fact: Fact, event: Outcome) -> _Row:
     counted = not isinstance(event, AttemptFailed) or event.counted == 1
     if isinstance(event, AttemptFailed | LeadDeadLettered):
         error = (event.step or None, event.code or None, event.api or None, event.error or None)
-        return (*head, *error, counted)
-    return (*head, None, None, None, None, counted)
+        return (*head, *error, counted, json_object(event.calls))
+    return (*head, None, None, None, None, counted, None)
 
 
 def _letter(fact: Fact, event: LeadDeadLettered) -> _Row:

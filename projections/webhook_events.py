@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 import structlog
 
-from projections.batch import Fact, columns, made
+from projections.batch import Fact, columns, json_object, made
 from projections.copying import MANY, copied
 from projections.model import Table
 from projections.rows import REPLAY, Row, fold
@@ -188,8 +188,8 @@ def _row(row: Row, payload: str | None) -> tuple[object, ...]:
         row.error_code,
         row.error_api,
         row.retry_at,
-        _object(row.timings),
-        _object(row.calls),
+        json_object(row.timings),
+        json_object(row.calls),
         row.message,
         row.instance,
         payload,
@@ -216,8 +216,8 @@ def _state(row: Row) -> tuple[object, ...]:
         row.retry_at,
         row.result,
         row.message_ref,
-        _object(row.timings),
-        _object(row.calls),
+        json_object(row.timings),
+        json_object(row.calls),
         row.message,
         row.instance,
         row.keep_error,
@@ -236,13 +236,3 @@ def _jsonb(row: Row) -> str | None:
     if clean != text:
         log.info("payload.sanitised", event_id=row.event_id)
     return clean
-
-
-def _object(text: str | None) -> str | None:
-    """Our own small JSON objects, or None where somebody wrote anything else."""
-    if text is None or "u0000" in text:
-        return None
-    try:
-        return text if isinstance(orjson.loads(text), dict) else None
-    except orjson.JSONDecodeError:
-        return None

@@ -89,6 +89,7 @@ class AttemptFailed(Outcome, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         counted: 1 when it spent an attempt, 0 when the outside world said *wait*.
+        calls: JSON object, calls spent per outside API; empty where none was.
     """
 
     type: ClassVar[str] = "attempt_failed"
@@ -98,6 +99,7 @@ class AttemptFailed(Outcome, frozen=True, kw_only=True, gc=False):
     error: str = ""
     retry_at: datetime | None = None
     counted: int = 1
+    calls: str = ""
 
 
 class LeadProcessed(Outcome, frozen=True, kw_only=True, gc=False):
@@ -127,13 +129,14 @@ class LeadProcessed(Outcome, frozen=True, kw_only=True, gc=False):
 
 
 class LeadDeadLettered(Outcome, frozen=True, kw_only=True, gc=False):
-    """The event was given up; its entry is in the `dead` stream."""
+    """The event was given up; its entry is in the `dead` stream. ``calls`` as of `AttemptFailed`."""
 
     type: ClassVar[str] = "lead_dead_lettered"
     step: str = ""
     code: str = ""
     api: str = ""
     error: str = ""
+    calls: str = ""
 
 
 class EventReplayed(Outcome, frozen=True, kw_only=True, gc=False):

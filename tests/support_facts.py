@@ -96,6 +96,7 @@ class World:
                 "step": rng.choice(["people", "send"]),
                 "code": f"e{self.tick}",
                 "error": f"error {self.tick}",
+                "calls": rng.choice(["", '{"c2s":2}']),
             }
             if what < 0.15:
                 continue  # crashed unseen

@@ -25,11 +25,18 @@ WITH span AS (
         coalesce(sum(CASE WHEN jsonb_typeof(calls -> 'c2s') = 'number'
             THEN least((calls -> 'c2s')::numeric, 1e9) END), 0)::bigint AS c2s_calls
     FROM events WHERE ended IS NOT NULL GROUP BY ended
+), spent AS (  -- by attempts that ended badly
+    SELECT floor(date_part('epoch', ended_at - start) / $1::float8)::int AS n, coalesce(sum(CASE
+        WHEN jsonb_typeof(calls -> 'c2s') = 'number' THEN least((calls -> 'c2s')::numeric, 1e9) END), 0)::bigint AS calls
+    FROM attempts, span
+    WHERE error_code IS NOT NULL AND ended_at >= NOW() - make_interval(secs => $1::float8 * $2::int)
+    GROUP BY 1
 ), counted AS (
     SELECT n, coalesce(received, 0) AS received, coalesce(success, 0) AS success, coalesce(failed, 0) AS failed,
         (sum(coalesce(received, 0) - coalesce(ended, 0)) OVER (ORDER BY n))::bigint AS waiting,
-        p50, p95, coalesce(c2s_calls, 0) AS c2s_calls
+        p50, p95, coalesce(c2s_calls, 0) + coalesce(calls, 0) AS c2s_calls
     FROM generate_series(-1, $2::int - 1) AS n LEFT JOIN arrivals USING (n) LEFT JOIN ends USING (n)
+        LEFT JOIN spent USING (n)
 ), stretches AS (
     SELECT c.*, start + make_interval(secs => $1::float8 * n) AS early,
         start + make_interval(secs => $1::float8 * (n + 1)) AS late

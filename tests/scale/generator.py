@@ -89,14 +89,16 @@ def _life(rng: random.Random, number: int, seed: int, at: datetime) -> Iterator[
         api, step, code = rng.choice(ERRORS)
         failed = head() | {"fence": started["fence"]}
         due = at + timedelta(seconds=after_s + 3)
-        yield AttemptFailed(**failed, step=step, code=code, api=api, error="not now", retry_at=due), after_s
+        told = {"step": step, "code": code, "api": api, "error": "not now", "calls": '{"c2s":1}'}
+        yield AttemptFailed(**failed, **told, retry_at=due), after_s
         after_s, attempt = after_s + 3.5, 2
     started = head()
     yield ProcessingStarted(**started), after_s
     after_s += rng.expovariate(0.5)
     ended = head() | {"fence": started["fence"]}
     if rng.random() < 0.02:
-        yield LeadDeadLettered(**ended, step="lead", code="c2s_404", api="c2s", error="gone"), after_s
+        told = {"step": "lead", "code": "c2s_404", "api": "c2s", "error": "gone", "calls": '{"c2s":1}'}
+        yield LeadDeadLettered(**ended, **told), after_s
         return
     told = {"timings": '{"lead":12,"send":80}', "calls": '{"c2s":2,"diretrix":1,"work":1}'}
     if action == "on_create_lead":
