@@ -1,7 +1,8 @@
 """How long a busy instance may let a call wait for others to share it: a small part of what its leads take.
 
-Alone, a lead waits for nothing. Among many, each of its few round trips may take a tenth of what a lead takes
-here at present, so that dozens of leads share one command; a tenth of a second at most.
+Alone, a lead waits for nothing. Among many, each of its few round trips may take a twentieth of what a lead
+takes here at present, and a tenth of a second at most, so that many leads share one command. More would fill
+the slots with leads that only wait.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _CROWD = 8  # fewer leads in work seldom have a question at the same moment
-_SHARE = 0.1
+_SHARE = 0.05
 _LEAST_S, _MOST_S = 0.001, 0.1
 _NEWEST = 0.1  # weight of the newest attempt in the mean
 
