@@ -19,8 +19,8 @@ BOUNDS = {
     "sealing": "AES-GCM twice, the text under its data key and that under a key of PAYLOAD_KEYS, and base64,"
     " on top of the above.",
     "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
-    "projection": "Python: decoding, folding and the driver's arrays; then a row's update in each batch that"
-    " knows more of it.",
+    "projection": "Python: a third of its time reads and decodes entries, a third makes rows of them, the"
+    " rest is the driver and its round trips. Postgres writes meanwhile, and needs less.",
     "end_to_end": "Processor time of each lead's outside calls: three processors share one core here, all"
     " else the other.",
     "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",

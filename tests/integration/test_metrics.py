@@ -107,7 +107,7 @@ async def test_the_active_projector_tells_what_waits_in_redis(world: World):
         async with running(processor.serve, world):
             await world.ends(3)
         done = await until(
-            world.http, url, lambda f: f['c2s_projector_entries_total{stream="outcomes"}'] >= 6
+            world.http, url, lambda f: f.get('c2s_projector_entries_total{stream="outcomes"}', 0) >= 6
         )
     assert done['c2s_projector_entries_total{stream="webhooks"}'] == 3
     assert done["c2s_projector_batch_entries_sum"] >= 9

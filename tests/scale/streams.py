@@ -50,7 +50,9 @@ async def streams(conn: asyncpg.Connection, redis: Client, webhooks: int) -> Fig
     The facts are appended as they are, without the keys that have a time to live (docs/record.md lists them):
     those end by the clock, whatever is trimmed.
     """
-    made = Projector(conn, redis, partitions=1, batch=500, models=read_models(PlainCodec()))
+    made = Projector(
+        conn, redis, partitions=1, batch=Settings().projector_batch, models=read_models(PlainCodec())
+    )
     keep = min(Settings().trim_keep, webhooks // 20)
     trimmer = Trimmer(redis, Settings(trim_keep=keep), time.time, every=min(EVERY, keep // 10))
     source = iter(facts(webhooks, now() - timedelta(hours=6), now(), seed=2))
