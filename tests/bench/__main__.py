@@ -60,10 +60,10 @@ def main() -> int:
                 more["small"], count = (int(size) for size in asked.growth.split(":"))
             found = uvloop.run(scenario.run(Path(folder), asked.rounds, count, **more))
         found["load of the machine before, on so many cores"] = f"{busy} on {len(CORES)}"
+        (results / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
         print(f"{name}  ({asked.rounds} rounds of {count:,})")
         for what, value in found.items():
             print(shown(what, value))
-        (results / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
     if asked.write:
         write(results, Path("docs/performance.md"))
     return 0
