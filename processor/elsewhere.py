@@ -93,10 +93,8 @@ class Elsewhere:
                     return
                 partition, _, entry_id = note.decode().partition("|")
                 there = Keys(int(partition))
-                async with self.commands.pipeline(transaction=False) as pipe:
-                    pipe.zadd(there.retries, {entry_id: 1}, xx=True)
-                    pipe.publish(there.wake, self.store.keys.prefix)
-                    await pipe.execute()
+                await self.commands.zadd(there.retries, {entry_id: 1}, xx=True)
+                await self.commands.publish(there.wake, self.store.keys.prefix)
         except StorageUnavailable as error:
             log.debug("elsewhere.not_told", error=str(error))
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from ops.unprojected import position
 from projections.batch import Fact, StreamName, fact_of
 from projections.rows import fold
 from schema.events import LeadProcessed
 from schema.keys import Keys
 from simulation.redis_model import RedisModel
 from simulation.streams import Stream, text_of
-
-KEYS = Keys(0)
 
 
 @dataclass
@@ -27,13 +26,15 @@ class Archive:
     Attributes:
         p_fault: probability that Postgres is away.
         lag_s: how far the record is behind the streams, now.
+        partitions: how many there are.
     """
 
     model: RedisModel
     rng: random.Random
     lag_s: Callable[[], float]
     p_fault: float = 0.0
-    _facts: dict[tuple[str, str], Fact] = field(default_factory=dict)
+    partitions: int = 1
+    _facts: dict[tuple[int, str, str], Fact] = field(default_factory=dict)
 
     async def fetch(self, _query: str, ids: list[UUID], leads: list[str], **_: Any) -> list[dict[str, Any]]:
         """The answer to `processor.history`'s query."""
@@ -55,17 +56,26 @@ class Archive:
         }
 
     def facts(self) -> list[Fact]:
-        """All that the streams hold, in order of the streams."""
-        return [*self._stream("webhooks", KEYS.webhooks), *self._stream("outcomes", KEYS.outcomes)]
+        """All that the streams hold, in order of the streams; of several partitions, in the order of time."""
+        webhooks, outcomes = self._streams("webhooks"), self._streams("outcomes")
+        if self.partitions > 1:
+            webhooks.sort(key=lambda fact: (position(fact.entry_id), fact.partition))
+            outcomes.sort(key=lambda fact: fact.at)
+        return [*webhooks, *outcomes]
 
-    def _stream(self, name: StreamName, key: str) -> list[Fact]:
+    def _streams(self, name: StreamName) -> list[Fact]:
+        return [fact for partition in range(self.partitions) for fact in self._stream(name, partition)]
+
+    def _stream(self, name: StreamName, partition: int) -> list[Fact]:
+        keys = Keys(partition)
+        key = keys.webhooks if name == "webhooks" else keys.outcomes
         stream: Stream = self.model.get(key.encode(), Stream) or Stream()
         found = []
         for entry_id in stream.ids:
             text = text_of(entry_id).decode()
-            if (name, text) not in self._facts:
+            if (partition, name, text) not in self._facts:
                 body = stream.bodies[entry_id]
                 raw = dict(zip(body[::2], body[1::2], strict=True))
-                self._facts[name, text] = fact_of(0, name, text, raw)
-            found.append(self._facts[name, text])
+                self._facts[partition, name, text] = fact_of(partition, name, text, raw)
+            found.append(self._facts[partition, name, text])
         return found

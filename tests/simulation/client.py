@@ -1,7 +1,7 @@
 """redis-py's own client over the store model: its commands and reply parsers, without a connection."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 import redis.asyncio as aioredis
 from redis.exceptions import NoScriptError
@@ -26,9 +26,33 @@ class ModelClient(aioredis.Redis):
         parse = self.response_callbacks.get(args[0])
         return parse(reply, **options) if parse else reply
 
+    def pipeline(self, *_: Any, **__: Any) -> "Pipeline":
+        """Commands that are sent one after another."""
+        return Pipeline(self)
+
     async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
         """EVALSHA of a server that has not seen the script: `ops.redis.run` then sends its text."""
         raise NoScriptError(sha)
+
+
+class Pipeline:
+    """What `ops.append` needs of one."""
+
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
+        self._keys: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def exists(self, key: str) -> None:
+        self._keys.append(key)
+
+    async def execute(self) -> list[Any]:
+        return [await self._client.exists(key) for key in self._keys]
 
 
 def direct(model: RedisModel) -> ModelClient:

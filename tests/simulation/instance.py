@@ -35,21 +35,24 @@ class Host:
 
 
 class Instance:
-    """A running engine in a process of its own."""
+    """A running engine (one for each partition) in a process of its own."""
 
-    def __init__(self, host: Host, name: str, number: int) -> None:
-        """``number`` tells incarnations apart; ``name`` may be that of a dead one."""
+    def __init__(self, host: Host, name: str, number: int, partitions: tuple[int, int]) -> None:
+        """``number`` tells incarnations apart; ``name`` may be that of a dead one.
+
+        ``partitions`` is how many there are, by now and by the other number.
+        """
         self.process = Process(host.loop, name)
         self.stop = asyncio.Event()
         self._host = host
-        settings = host.settings.model_copy(update={"instance": name})
+        counting = dict(zip(("stream_partitions", "stream_partitions_other"), partitions, strict=True))
+        settings = host.settings.model_copy(update={"instance": name, **counting})
         client = host.network.client(self.process)
         exchange = Exchange(client)
         budgets = Budgets(exchange, settings)
         budgets._ticket = f"{name}:{number}"  # random otherwise, and then no schedule could be replayed
         gate = Gate(budgets)
         session: Any = host.outside
-        pool: Any = host.archive
         transport = Transport(
             session=session,
             max_bytes=settings.http_max_bytes,
@@ -57,18 +60,33 @@ class Instance:
             settle=gate.after,
             clock=host.loop.time,
         )
-        store = LeadStore(Keys(0), client, client, settings)
+        served = range(settings.partitions.served)
+        engines = [self._engine(Keys(n), client, settings, transport, gate, exchange) for n in served]
+        work = engines[0].run(self.stop) if len(engines) == 1 else _together(engines, self.stop)
+        self.running = host.loop.create_task(work, context=self.process.context)
+
+    def _engine(
+        self,
+        keys: Keys,
+        client: Any,
+        settings: Settings,
+        transport: Transport,
+        gate: Gate,
+        exchange: Exchange,
+    ) -> Engine:
+        host, pool = self._host, self._host.archive
+        store = LeadStore(keys, client, client, settings)
         executor = build_executor(
             store,
             clients_over(transport, settings),
-            pool,
+            pool,  # type: ignore[arg-type]  # stands in for one
             settings,
             PlainCodec(),
             commands=client,
             exchange=exchange,
             gate=gate,
         )
-        self.engine = Engine(
+        return Engine(
             store,
             replace(executor, rng=host.rng),
             client,
@@ -77,12 +95,15 @@ class Instance:
             regroup=store.ensure_group,
             clock=host.loop.time,
         )
-        self.running = host.loop.create_task(self.engine.run(self.stop), context=self.process.context)
 
     def crash(self) -> None:
         """SIGKILL."""
         self.process.kill()
         self._host.network.forget(self.process)
+
+
+async def _together(engines: Sequence[Engine], stop: asyncio.Event) -> None:
+    await asyncio.gather(*(engine.run(stop) for engine in engines))
 
 
 async def _never(entry_ids: Sequence[str]) -> None:

@@ -85,6 +85,11 @@ class RedisModel:
                 self._expires_ms[key] = self.now_ms + factor * int(options[words.index(unit) + 1])
         return b"OK"
 
+    def do_getdel(self, key: bytes) -> Reply:
+        value = self.get(key, bytes)
+        self.drop(key)
+        return value
+
     def do_del(self, *keys: bytes) -> Reply:
         return sum(self.drop(key) for key in keys)
 
@@ -141,12 +146,14 @@ class RedisModel:
     # -- sorted sets
 
     def do_zadd(self, key: bytes, *rest: bytes) -> Reply:
-        only_new = rest[0].upper() == b"NX"
-        pairs = rest[1:] if only_new else rest
+        only_new, only_known = (rest[0].upper() == word for word in (b"NX", b"XX"))
+        pairs = rest[1:] if only_new or only_known else rest
+        if only_known and self.get(key, SortedSet) is None:
+            return 0
         members = self.make(key, SortedSet)
         fresh = 0
         for score, member in zip(pairs[::2], pairs[1::2], strict=True):
-            if not (only_new and member in members.scores):
+            if not (member in members.scores if only_new else only_known and member not in members.scores):
                 fresh += members.add(member, float(score))
         return fresh
 

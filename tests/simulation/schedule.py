@@ -27,7 +27,6 @@ from simulation.outside import CUSTOMER, Outside
 from simulation.redis_model import RedisModel
 from simulation.scripts import scripts
 
-KEYS = Keys(0)
 START = datetime(2026, 1, 21, 12, tzinfo=UTC)
 STORM_S = 90.0
 LIMIT_S = 6 * 3600.0
@@ -40,11 +39,13 @@ class Schedule:
     """Everything that one seed leads to.
 
     Attributes:
+        numbers: of partitions, now and otherwise, as the settings have them: each process draws one.
         accepted: ids of events that the door answered for.
         log: what was done to whom, and when (virtual seconds).
     """
 
     seed: int
+    numbers: tuple[tuple[int, int], ...] = ((1, 0),)
     accepted: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
 
@@ -52,11 +53,15 @@ class Schedule:
         self.rng = random.Random(self.seed)
         self.loop = VirtualLoop(self.rng, limit_s=LIMIT_S)
         self.model = RedisModel(self._now_us, scripts().run)
-        self.model.do_xgroup(b"CREATE", KEYS.webhooks.encode(), GROUP.encode(), b"0", b"MKSTREAM")
+        self.partitions = max(max(pair) for pair in self.numbers)
+        for partition in range(self.partitions):
+            stream = Keys(partition).webhooks.encode()
+            self.model.do_xgroup(b"CREATE", stream, GROUP.encode(), b"0", b"MKSTREAM")
         settings = _settings(self.rng.random() < 0.2)
         self.network = Network(self.loop, self.model, self.rng)
         self.outside = Outside(self.loop, self.rng, settings.http_timeout_secs * _SETTLE_FACTOR)
         self.archive = Archive(self.model, self.rng, lambda: self.rng.expovariate(0.5))
+        self.archive.partitions = self.partitions
         self.host = Host(self.loop, self.network, self.outside, self.archive, settings, self.rng)
         self.instances: dict[str, Instance] = {}
         self.door: Process | None = None
@@ -102,8 +107,11 @@ class Schedule:
 
     def _start(self, name: str) -> None:
         self._number += 1
-        self.instances[name] = Instance(self.host, name, self._number)
+        self.instances[name] = Instance(self.host, name, self._number, self._drawn())
         self.note(f"{name}: started")
+
+    def _drawn(self) -> tuple[int, int]:
+        return self.numbers[0] if len(self.numbers) == 1 else self.rng.choice(self.numbers)
 
     async def _trouble(self, name: str) -> None:
         """What befalls one instance: it is killed (and started again) or stopped for a while."""
@@ -156,7 +164,10 @@ class Schedule:
             self.network.forget(self.door)
         self.door = Process(self.loop, "door")
         client = self.network.client(self.door)
-        self.appender = Appender(client, partitions=1, dedup_ttl_s=86_400, instance="door")
+        self.appenders = [
+            Appender(client, partitions=number, other=other, dedup_ttl_s=86_400, instance="door")
+            for number, other in self.numbers
+        ]
 
     async def _deliver(self, item: Appending) -> None:
         """C2S sends again until it is answered, and sometimes once more."""
@@ -175,7 +186,8 @@ class Schedule:
         item = item._replace(event=replace(item.event, received_at=received_at))
         assert self.door is not None
         door = self.door
-        asked = self.loop.create_task(self.appender.append(item), context=door.context)
+        appender = self.appenders[0] if len(self.appenders) == 1 else self.rng.choice(self.appenders)
+        asked = self.loop.create_task(appender.append(item), context=door.context)
         if self.rng.random() < self.network.p_fault:
             door.after_steps(self.rng.randint(1, 12), self._open_door)
         await asyncio.wait({asked}, timeout=15)
