@@ -59,7 +59,7 @@ def main() -> int:
             if name == "growth" and asked.growth:
                 more["small"], count = (int(size) for size in asked.growth.split(":"))
             found = uvloop.run(scenario.run(Path(folder), asked.rounds, count, **more))
-        found["load of the machine before, on so many cores"] = f"{busy} on {len(CORES)}"
+        found["load of the machine"] = f"{busy} before, {os.getloadavg()[1]:.1f} after, on {len(CORES)} cores"
         (results / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
         print(f"{name}  ({asked.rounds} rounds of {count:,})")
         for what, value in found.items():

@@ -58,6 +58,7 @@ class Place:
 
     async def closed(self) -> None:
         """Close all connections."""
+        await self.projector.close()
         for client in (self.commands, self.reader):
             await client.aclose()
         await self.conn.close()
