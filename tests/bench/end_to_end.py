@@ -6,12 +6,13 @@ with it wrote the row. So nobody has to look on meanwhile.
 
 import asyncio
 import statistics
+import time
 from pathlib import Path
 
 import redis
 
 from bench.fleet import Fleet, fleet, request, send
-from bench.rig import BESIDE, CORES, KEYS, cpu_s, family_cpu_s, rss_mb
+from bench.rig import BESIDE, CORES, KEYS, cpu_s, family_cpu_s, rss_mb, waited_ns
 
 PER_SECOND = 100
 PROCESSORS = 3
@@ -30,11 +31,13 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
     async with fleet(folder, PROCESSORS, TRIM_KEEP="0") as made:
         client = redis.Redis.from_url(made.redis_url)
         before = client.info("memory")["used_memory"]
-        spent = _spent(made)
+        spent, waited, begun = _spent(made), _waited(made), time.monotonic()
         await send(made.port, [request(f"e2e-{n}") for n in range(count)], PER_SECOND)
         await asyncio.sleep(_AFTER_S)
         late = await made.conn.fetchval(_WAITING)
         pending = client.xpending(KEYS.webhooks, "processors")["pending"]
+        stood_s = time.monotonic() - begun
+        stood = {name: (now - waited[name]) / stood_s for name, now in _waited(made).items()}
         await made.ended(count + 1, 240)
         memory = client.info("memory")["used_memory"] - before
         client.close()
@@ -52,6 +55,10 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
             "Redis bytes per untrimmed event (all its entries and keys)": round(memory / count),
             **_rss(made),
             **_cpu(made, spent, count),
+            **{
+                f"{name}, share of the time that others had its core": round(s, 2)
+                for name, s in stood.items()
+            },
         }
 
 
@@ -67,6 +74,11 @@ def _spent(made: Fleet) -> dict[str, float]:
     """Seconds of processor time so far, of ours and of what they talk to."""
     ours = {name: cpu_s(process.pid) for name, process in made.processes.items()}
     return ours | {name: family_cpu_s(pid) for name, pid in made.servers.items()}
+
+
+def _waited(made: Fleet) -> dict[str, float]:
+    """Seconds that each of ours has waited for its core so far."""
+    return {name: waited_ns(process.pid) / 1e9 for name, process in made.processes.items()}
 
 
 def _cpu(made: Fleet, before: dict[str, float], count: int) -> dict[str, object]:

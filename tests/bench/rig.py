@@ -138,7 +138,16 @@ def family_cpu_s(pid: int) -> float:
 
 def ran_ns(pid: int) -> int:
     """Nanoseconds that a process has run: exact, but of its first thread alone."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
+    return _schedstat(pid)[0]
+
+
+def waited_ns(pid: int) -> int:
+    """Nanoseconds that its first thread could have run, but others had the core."""
+    return _schedstat(pid)[1]
+
+
+def _schedstat(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()]
 
 
 def body(lead: str, size: int = 200, action: str = CREATE) -> bytes:
