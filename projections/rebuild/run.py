@@ -149,7 +149,6 @@ class Rebuild:
         await self._alone()
         self._total = await self._conn.fetchval("SELECT count(*) FROM public.event_log")
         await new.create(self._conn, self._tables)
-        await self._conn.execute(plans.BY_KEYS)
         self._horizon: datetime | None = await self._conn.fetchval(
             "SELECT max(before) FROM public.event_log_dropped"
         )
@@ -175,9 +174,11 @@ class Rebuild:
 
     async def _apply(self, facts: Sequence[Fact]) -> None:
         begun = time.monotonic()
+        await self._conn.execute(plans.BY_KEYS)
         facts = Batch(await redacted(self._conn, facts))
         for model in self._models:
             await model.apply(self._conn, facts)
+        await self._conn.execute(plans.AS_USUAL)
         self._report.entries += len(facts)
         self._report.applied_s += time.monotonic() - begun
         done = self._report.entries
@@ -198,7 +199,6 @@ class Rebuild:
             self._report.notes.append(f"the streams were not looked at: {error}")
 
     async def _compare(self) -> None:
-        await self._conn.execute(plans.AS_USUAL)
         for number, table in enumerate(self._tables):
             self._progress(f"comparing {table.name}", number, len(self._tables))
             self._report.tables[table.name] = await compare(self._conn, table)

@@ -128,6 +128,22 @@ async def test_a_payload_that_jsonb_refuses_costs_only_itself_among_many(db, red
     assert [row["id"] for row in rows] == [event.event_id]
 
 
+async def test_a_table_that_was_seen_empty_is_not_read_whole(db, redis):
+    """Statistics of an empty table make the planner read it whole for each row asked for: here it may not."""
+    read = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname = ANY($1::text[])"
+    asked = [*TABLES, "lead_people", "subjects", "subject_index", "subject_leads", "erased_events"]
+
+    async def rows_read() -> dict[str, int]:
+        await db.execute("SELECT pg_stat_force_next_flush()")
+        return {row["relname"]: row["seq_tup_read"] for row in await db.fetch(read, asked)}
+
+    await put(redis, flood())
+    await db.execute("VACUUM ANALYZE")
+    before = await rows_read()
+    await drain(db, redis, 200)
+    assert await rows_read() == before
+
+
 async def batches(redis: Client, most: int) -> list[list[Fact]]:
     """Everything, as it is given out; the checkpoints are never asked for."""
     reader = ReadAhead(redis, partitions=1, batch=most)
