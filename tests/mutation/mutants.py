@@ -214,7 +214,7 @@ MUTANTS = (
         "projections/trail.py",
         " AND w.status = 'failed' AND w.fence = x.fence",
         "",
-        (BATCHES + "test_older_facts_never_move_a_row_back[0]",),
+        (BATCHES + "test_older_facts_never_move_a_row_back[1]",),
     ),
     Mutant(
         "final_check_against_the_record",
