@@ -109,6 +109,8 @@ async def test_an_event_takes_little_memory(made, action, bound):
 
         def used() -> int:
             keys = set(client.scan_iter(count=1_000))  # some may come twice, or be gone by now
+            if action == CLOSE:  # it looks nobody up; answers of the leads before may be kept only now
+                keys = {key for key in keys if b"{outside}" not in key}
             return sum(client.memory_usage(key, samples=0) or 0 for key in keys)
 
         before, ends = used(), await made.good_ends()
