@@ -3,6 +3,7 @@
 import argparse
 import os
 
+import ops.early
 import ops.lean  # noqa: F401 -- before everything else
 from ops.lifecycle import run_service
 

@@ -1,5 +1,6 @@
 """``python -m projections``: the record."""
 
+import ops.early
 import ops.lean  # noqa: F401 -- before everything else
 from ops.lifecycle import run_service
 from projections.service import serve

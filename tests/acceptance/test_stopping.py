@@ -116,6 +116,8 @@ async def test_every_service_stops_in_order_under_load(redis_url, database_url, 
         over = asyncio.Event()
         async with started(("ingress", "processor", "projections"), env) as services:
             pouring = [asyncio.create_task(pour(over))]
+            for module, up in (("projections", b'"projector.active"'), ("processor", b'"processor.started"')):
+                await until_so(lambda m=module, said=up: said in services[m].output, seconds=60)
             await flowing(50)
             for module in ("projections", "processor", "ingress"):
                 await services[module].stop(number)
