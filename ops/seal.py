@@ -16,6 +16,7 @@ import os
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
 from ops.aead import aes_gcm, invalid_tag
 from ops.settings import Settings
@@ -62,7 +63,7 @@ class SealingCodec:
         self._head = f"{PREFIX}{self.newest}:"
         self._wrap = self._keys[self.newest].encrypt
         self._ahead: list[_DataKey] = []
-        self._made_by = os.getpid()
+        _CODECS.add(self)
         self._nonce_key = hmac.digest(keys[0], b"c2s:sealed:v1:nonce", "sha256")
 
     @property
@@ -121,8 +122,6 @@ class SealingCodec:
         They are made ahead by the dozen: one by one, the calls of the kernel and the cold code of the cipher
         cost a door a fortieth of its time.
         """
-        if self._made_by != os.getpid():  # a fork: the parent seals with those that are left
-            self._ahead, self._made_by = [], os.getpid()
         try:
             return self._ahead.pop()
         except IndexError:
@@ -130,6 +129,10 @@ class SealingCodec:
             first, *rest = (self._made(fresh[at : at + _RANDOM]) for at in range(0, len(fresh), _RANDOM))
             self._ahead.extend(rest)
             return first
+
+    def forget(self) -> None:
+        """Use none of the data keys that were made ahead."""
+        self._ahead = []
 
     def _made(self, fresh: bytes) -> _DataKey:
         data_key, wrap_nonce, nonce = fresh[:KEY_BYTES], fresh[KEY_BYTES:-_NONCE], fresh[-_NONCE:]
@@ -157,6 +160,16 @@ class SealingCodec:
         except (Base64Error, invalid_tag(), ValueError):
             raise CodecError(f"a text sealed with key {name} was changed") from None
         return data_key, raw[_WRAPPED:]
+
+
+def _after_fork() -> None:
+    """The parent seals with the data keys that are left; a child makes its own."""
+    for codec in _CODECS:
+        codec.forget()
+
+
+_CODECS: "WeakSet[SealingCodec]" = WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _bound(event_id: str, field: str) -> bytes:
