@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import redis.asyncio as aioredis
+from redis.exceptions import ResponseError
 
 from schema.keys import GROUP, Keys
 
@@ -96,7 +97,15 @@ async def left_in(redis_url: str) -> list[str]:
             async for key in client.scan_iter(KEYS.steps("*"))
             if await client.ttl(key) == -1
         ]
-        pending = (await client.xpending(KEYS.webhooks, GROUP))["pending"]
+        try:
+            pending = (await client.xpending(KEYS.webhooks, GROUP))["pending"]
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            return [
+                *left,
+                "no consumer group yet",
+            ]  # the stream was deleted: whoever reads it makes them anew
         return left + ([f"{pending} pending entries"] if pending else [])
     finally:
         await client.aclose()
