@@ -1,5 +1,6 @@
 """The operator API: events, dead letters and statistics as JSON, for whoever holds ADMIN_TOKEN."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -61,25 +62,23 @@ class OperatorApi:
 
     async def payload(self, request: web.Request) -> web.Response:
         """``POST /api/v1/events/{event_id}/payload``: reveals, so it says why and is noted."""
-        actor = self._admin.bearer(request)
-        event_id = event_id_of_path(request)
-        order = await _order(self._reading, request, asked.Reason)
-        with _reached():
-            clear = await self._operating.payload(actor, event_id, order.reason)
-        if clear is None:
-            raise unknown_event()
-        return _json({"event_id": event_id, "payload": clear})
+        return await self._revealed(request, "payload", self._operating.payload)
 
     async def message(self, request: web.Request) -> web.Response:
         """``POST /api/v1/events/{event_id}/message``: likewise."""
+        return await self._revealed(request, "message", self._operating.message)
+
+    async def _revealed(
+        self, request: web.Request, what: str, reveal: Callable[[Actor, str, str], Awaitable[str | None]]
+    ) -> web.Response:
         actor = self._admin.bearer(request)
         event_id = event_id_of_path(request)
         order = await _order(self._reading, request, asked.Reason)
         with _reached():
-            clear = await self._operating.message(actor, event_id, order.reason)
+            clear = await reveal(actor, event_id, order.reason)
         if clear is None:
             raise unknown_event()
-        return _json({"event_id": event_id, "message": clear})
+        return _json({"event_id": event_id, what: clear})
 
     async def dead(self, request: web.Request) -> web.Response:
         """``GET /api/v1/dead``."""

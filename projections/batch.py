@@ -105,10 +105,9 @@ class Batch(list[Fact]):
         super().__init__(facts)
         self.made: dict[Callable[[Sequence[Fact]], Any], Any] = {}
 
-    def make(self, *makes: Callable[[Sequence[Fact]], Any]) -> None:
+    def make(self, make: Callable[[Sequence[Fact]], Any]) -> None:
         """Do already what `made` would do."""
-        for make in makes:
-            self.made[make] = make(self)
+        self.made[make] = make(self)
 
 
 def made(facts: Sequence[Fact], make: Callable[[Sequence[Fact]], Made]) -> Made:

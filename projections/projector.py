@@ -120,7 +120,7 @@ class Projector:
                 await asyncio.sleep(0)
                 self._next.make(make)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """End what is still being read."""
         await self._reader.close()
 

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import aclosing, closing, suppress
 from functools import partial
 
 import asyncpg
@@ -170,33 +170,20 @@ async def _project(
         committed=partial(_committed, meters),
     )
     trimmer = Trimmer(reader, settings, time.time)
-    try:
-        await _go_on(settings, conn, projector, trimmer, outage, fleet)
-    finally:
-        await projector.close()
-
-
-async def _go_on(  # noqa: PLR0917 -- what `_project` made
-    settings: Settings,
-    conn: asyncpg.Connection,
-    projector: Projector,
-    trimmer: Trimmer,
-    outage: Outage,
-    fleet: Fleet,
-) -> None:
-    while True:
-        try:
-            # After a fault the first look does not block, so that its end is known at once.
-            number = await projector.poll_once(0 if outage.lasts else settings.block_secs)
-            fleet.checkpoints = projector.checkpoints
-            await trimmer.projected(number, projector.checkpoints)
-        except StorageUnavailable as error:
-            if conn.is_closed():
-                raise
-            await outage.pause(error)
-        except StaleCheckpoint as error:
-            log.warning("projector.overtaken", error=str(error))
-        else:
-            outage.over()
-            if number and not projector.more:
-                await asyncio.sleep(_GATHER_S)
+    async with aclosing(projector):
+        while True:
+            try:
+                # After a fault the first look does not block, so that its end is known at once.
+                number = await projector.poll_once(0 if outage.lasts else settings.block_secs)
+                fleet.checkpoints = projector.checkpoints
+                await trimmer.projected(number, projector.checkpoints)
+            except StorageUnavailable as error:
+                if conn.is_closed():
+                    raise
+                await outage.pause(error)
+            except StaleCheckpoint as error:
+                log.warning("projector.overtaken", error=str(error))
+            else:
+                outage.over()
+                if number and not projector.more:
+                    await asyncio.sleep(_GATHER_S)

@@ -15,7 +15,7 @@ from support_chromium import CHROMIUM, MISSING
 from ops.dev.postgres_server import EmbeddedPostgres
 from ops.dev.redis_server import EmbeddedRedis
 
-pytest_plugins = ["support_engine"]
+pytest_plugins = ["support_engine", "support_record"]
 
 # Timings are no result of ours: a busy machine must not fail a property.
 hypothesis.settings.register_profile("house", deadline=None)

@@ -11,12 +11,11 @@ import aiohttp
 import asyncpg
 from aiohttp.test_utils import TestServer
 from support_ingress import Answer, Door, open_door
+from support_system import sandboxed
 from support_waiting import until
 
 from ops.migrate import migrate
 from ops.redis import Client, command_client
-from ops.sandbox.app import create_app
-from ops.sandbox.config import SandboxConfig
 from ops.settings import Settings, load_settings
 from processor.service import serve as process
 from projections.service import serve as project
@@ -119,19 +118,11 @@ async def _serving(name: str, settings: Settings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def fleet(redis_url: str, database_url: str, **more: str) -> AsyncIterator[Fleet]:
     """Nothing runs yet; whatever runs at the end is stopped."""
-    config = SandboxConfig(
-        c2s_token="t", diretrix_user="u", diretrix_pass="p", work_api_key="k", c2s_rate_limit=""
-    )
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(TestServer(create_app(config)))
-        url = str(sandbox.make_url("")).rstrip("/")
-        environ = {
-            "REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOST": "127.0.0.1", "PORT": "0",
-            "C2S_WEBHOOK_SECRET": "door-secret", "C2S_BASE_URL": url, "DIRETRIX_BASE_URL": url,
-            "WORK_API_BASE_URL": url, "C2S_TOKEN": "t", "DIRETRIX_USER": "u", "DIRETRIX_PASS": "p",
-            "WORK_API_KEY": "k", "C2S_RATE_LIMIT": "0", "DIRETRIX_RATE_LIMIT": "0",
-            "WORK_API_RATE_LIMIT": "0", "ALERT_EVERY": "0", "BACKOFF_BASE_SECS": "0.05",
-            "BACKOFF_MAX_SECS": "0.1", "BLOCK_SECS": "5", "UPDATE_SETTLE_SECS": "0", "TRIM_KEEP": "0",
+        sandbox, environ = await sandboxed(stack, redis_url, database_url)
+        environ |= {
+            "C2S_RATE_LIMIT": "0", "DIRETRIX_RATE_LIMIT": "0", "WORK_API_RATE_LIMIT": "0",
+            "UPDATE_SETTLE_SECS": "0", "TRIM_KEEP": "0",
         } | more  # fmt: skip
         await migrate(database_url)
         redis = command_client(redis_url)

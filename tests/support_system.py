@@ -47,23 +47,33 @@ class System:
         await until(lambda: self.record.fetchval(query, status), lambda found: found == count, 60)
 
 
-@asynccontextmanager
-async def running(redis_url: str, database_url: str, **more: str) -> AsyncIterator[System]:
+async def sandboxed(
+    stack: AsyncExitStack, redis_url: str, database_url: str
+) -> tuple[TestServer, dict[str, str]]:
+    """A sandbox without limits that ends with the stack, and what services need to know."""
     config = SandboxConfig(
         c2s_token="t", diretrix_user="u", diretrix_pass="p", work_api_key="k", c2s_rate_limit=""
     )
+    sandbox = await stack.enter_async_context(TestServer(create_app(config)))
+    url = str(sandbox.make_url("")).rstrip("/")
+    return sandbox, {
+        "REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOST": "127.0.0.1", "PORT": "0",
+        "C2S_WEBHOOK_SECRET": "door-secret", "C2S_BASE_URL": url, "DIRETRIX_BASE_URL": url,
+        "WORK_API_BASE_URL": url, "C2S_TOKEN": "t", "DIRETRIX_USER": "u", "DIRETRIX_PASS": "p",
+        "WORK_API_KEY": "k", "ALERT_EVERY": "0", "BACKOFF_BASE_SECS": "0.05", "BACKOFF_MAX_SECS": "0.1",
+        "BLOCK_SECS": "5",
+    }  # fmt: skip
+
+
+@asynccontextmanager
+async def running(redis_url: str, database_url: str, **more: str) -> AsyncIterator[System]:
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(TestServer(create_app(config)))
-        url = str(sandbox.make_url("")).rstrip("/")
-        environ = {
-            "REDIS_URL": redis_url, "DATABASE_URL": database_url, "HOST": "127.0.0.1", "PORT": "0",
-            "INSTANCE": "all", "C2S_WEBHOOK_SECRET": "door-secret", "TRIGGER_API_KEY": "trigger-key",
-            "C2S_BASE_URL": url, "DIRETRIX_BASE_URL": url, "WORK_API_BASE_URL": url, "C2S_TOKEN": "t",
-            "DIRETRIX_USER": "u", "DIRETRIX_PASS": "p", "WORK_API_KEY": "k", "C2S_RATE_LIMIT": "6000/minute",
-            "DIRETRIX_RATE_LIMIT": "6000/minute", "WORK_API_RATE_LIMIT": "6000/minute", "ALERT_EVERY": "0",
-            "MAX_ATTEMPTS": "2", "BACKOFF_BASE_SECS": "0.05", "BACKOFF_MAX_SECS": "0.1", "BLOCK_SECS": "5",
-        } | more  # fmt: skip
-        settings = load_settings("processor", environ)
+        sandbox, environ = await sandboxed(stack, redis_url, database_url)
+        environ |= {
+            "INSTANCE": "all", "TRIGGER_API_KEY": "trigger-key", "C2S_RATE_LIMIT": "6000/minute",
+            "DIRETRIX_RATE_LIMIT": "6000/minute", "WORK_API_RATE_LIMIT": "6000/minute", "MAX_ATTEMPTS": "2",
+        }  # fmt: skip
+        settings = load_settings("processor", environ | more)
         await migrate(database_url)
         redis = command_client(redis_url)
         stack.push_async_callback(redis.aclose)

@@ -58,7 +58,7 @@ class Place:
 
     async def closed(self) -> None:
         """Close all connections."""
-        await self.projector.close()
+        await self.projector.aclose()
         for client in (self.commands, self.reader):
             await client.aclose()
         await self.conn.close()

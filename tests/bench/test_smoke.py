@@ -174,7 +174,7 @@ async def test_a_batch_costs_as_many_statements_however_large(redis_url, databas
         while projected := await projector.poll_once(0):
             batches.append((projected, len(said)))
             said.clear()
-    await projector.close()
+    await projector.aclose()
     await client.aclose()
     await conn.close()
     # How large they become depends on how fast Postgres is; at the first the driver also asks about types.

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 from msgspec.structs import replace
+from support_record import EMPTY
 
-from ops.migrate import migrate
 from ops.redis import Client, blocking_client, command_client
 from projections.checkpoint import StaleCheckpoint
 from projections.projector import Projector, read_models
@@ -29,28 +29,10 @@ from schema.identity import event_id_of
 from schema.keys import Keys
 
 KEYS = Keys(0)
-EMPTY = (
-    "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state,"
-    " attempts, webhook_duplicates, dead_letters"
-)
 T0 = datetime(2026, 1, 21, 12, tzinfo=UTC)
 PEOPLE = (
     '{"kind":"same","people":[{"cpf":"52998224725","name":"Ana","contact_kind":"phone","profile":{"a":1}}]}'
 )
-
-
-@pytest.fixture(scope="module")
-async def schema(database_url: str) -> str:
-    await migrate(database_url)
-    return database_url
-
-
-@pytest.fixture
-async def db(schema: str) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(schema)
-    await conn.execute(EMPTY)
-    yield conn
-    await conn.close()
 
 
 @pytest.fixture
@@ -364,11 +346,11 @@ async def test_a_checkpoint_that_cannot_be_written_takes_the_rows_with_it(db, re
     assert await db.fetchval("SELECT count(*) FROM event_log") == 0
 
 
-async def test_a_second_projector_cannot_advance_from_the_same_place(db, schema, redis, reader):
+async def test_a_second_projector_cannot_advance_from_the_same_place(db, dsn, redis, reader):
     """The checkpoint's compare-and-set refuses whoever read before the other wrote."""
     await put(redis, *story("L1"))
     first = projector(db, reader)
-    other_conn = await asyncpg.connect(schema)
+    other_conn = await asyncpg.connect(dsn)
     second = projector(other_conn, reader)
     assert await first.poll_once(0.001)
     assert await second.poll_once(0.001) == 0

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from support_facts import KEYS, Stamped, World
+from support_record import EMPTY
 
-from ops.migrate import migrate
 from ops.redis import Client, blocking_client
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
@@ -27,24 +27,6 @@ TABLES = {
     "projection_checkpoints": "SELECT name, partition, stream, entry_id"
     " FROM projection_checkpoints ORDER BY stream",
 }
-EMPTY = (
-    "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state, attempts,"
-    " webhook_duplicates, dead_letters"
-)
-
-
-@pytest.fixture(scope="module")
-async def dsn(database_url: str) -> str:
-    await migrate(database_url)
-    return database_url
-
-
-@pytest.fixture
-async def db(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(EMPTY)
-    yield conn
-    await conn.close()
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from itertools import pairwise
 import asyncpg
 import pytest
 from support_facts import KEYS, Stamped, World
+from support_record import EMPTY
 
-from ops.migrate import migrate
 from ops.redis import Client, blocking_client
 from projections.batch import Fact
 from projections.checkpoint import START
@@ -26,26 +26,8 @@ TABLES = {
     "people": "SELECT cpf, name, profile, updated_at FROM people ORDER BY cpf",
     "event_log": "SELECT * FROM event_log ORDER BY stream, entry_id",
 }
-EMPTY = (
-    "TRUNCATE webhook_events, event_log, projection_checkpoints, people, lead_people, lead_state, attempts,"
-    " webhook_duplicates, dead_letters"
-)
 FEW = MANY // 2 - 1  # in a batch of so many nothing is copied
 WORLDS = 60
-
-
-@pytest.fixture(scope="module")
-async def dsn(database_url: str) -> str:
-    await migrate(database_url)
-    return database_url
-
-
-@pytest.fixture
-async def db(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(EMPTY)
-    yield conn
-    await conn.close()
 
 
 @pytest.fixture
