@@ -117,7 +117,8 @@ async def test_a_missing_lead_is_a_dead_letter_at_once(world):
 async def test_two_engines_share_the_leads(world):
     """Forty leads over two instances: each is processed once, by one, with one message."""
     ids = [f"many-{n}" for n in range(40)]
-    async with world.engine("p1"), world.engine("p2"):
+    # On a busy machine a connection takes longer than the quarter of a second that other tests allow it.
+    async with world.engine("p1", http_timeout_secs=30.0), world.engine("p2", http_timeout_secs=30.0):
         for lead in ids:
             await world.accept(lead)
         ends = await world.ends(40)
