@@ -143,10 +143,10 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
             instance=settings.instance,
             durability=await durability_of(settings, commands),
         )
-        storage = Storage(appender, spool, metrics, settings.max_in_flight_appends)
+        codec = codec_of(settings)
+        storage = Storage(appender, spool, metrics, codec, settings.max_in_flight_appends)
         outcomes = Outcomes(settings.stream_partitions, _tails(stack, url, commands))
         stack.push_async_callback(outcomes.close)
-        codec = codec_of(settings)
         leads = Buckets(settings.lead_rate_limit)
         forwarder = await _forwarder(stack, settings, Forwards(pool), codec, metrics)
         operator, console = await _operator(stack, settings, commands, codec)
@@ -156,7 +156,6 @@ async def open_deps(settings: Settings, now: Callable[[], datetime]) -> AsyncIte
                 _reading(settings),
                 verifier,
                 storage,
-                codec,
                 metrics,
                 now,
                 leads,

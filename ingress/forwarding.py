@@ -52,7 +52,7 @@ _AWAY = frozenset({408, 429})
 
 
 def with_copy(
-    items: Sequence[Appending], headers: Mapping[str, str], raw: bytes, codec: PayloadCodec, *, batch: bool
+    items: Sequence[Appending], headers: Mapping[str, str], raw: bytes, *, batch: bool
 ) -> list[Appending]:
     """A request's webhooks, the first of which carries the request to be passed on: once, and whole."""
     kept = {name: value for name in _HEADERS if (value := headers.get(name)) is not None and value.isascii()}
@@ -60,7 +60,7 @@ def with_copy(
     first = items[0]
     if batch:
         forward_id = event_id_of(f"batch {sha256(raw).hexdigest()}")  # no dedup key holds a space
-        forward = Forward(forward_id, text, codec.seal(forward_id, _FIELD, raw.decode()))
+        forward = Forward(forward_id, text, raw.decode())
     else:
         forward = Forward(first.event.event_id, text)
     return [first._replace(forward=forward), *items[1:]]

@@ -106,7 +106,7 @@ class Trigger:
             source="trigger",
             received_at=now,
             traceparent=trace,
-            payload=self.codec.seal(event_id, "payload", payload.decode()),
+            payload=payload.decode(),
         )
         return Appending(event, key)
 

@@ -26,7 +26,6 @@ from ingress.storing import Keeps, Kept, Overloaded
 from ingress.verify import Verified, Verifier
 from ops import traces
 from schema.calls import Appending
-from schema.codec import PayloadCodec
 from schema.errors import BodyError, StorageUnavailable
 from schema.events import WebhookAccepted
 from schema.identity import event_id_of
@@ -84,7 +83,6 @@ class WebhookDoor:
     reading: Reading
     verifier: Verifier
     storage: Keeps
-    codec: PayloadCodec
     metrics: Metrics
     now: Callable[[], datetime]
     leads: Buckets
@@ -174,7 +172,7 @@ class WebhookDoor:
             if n not in limited and isinstance(e, Delivery)
         ]
         if items and self.forwarding:
-            items = with_copy(items, headers, raw, self.codec, batch=body.batch)
+            items = with_copy(items, headers, raw, batch=body.batch)
         return items
 
     def _parse(self, raw: bytes, action: str | None, verified: Verified) -> Body:
@@ -217,7 +215,7 @@ class WebhookDoor:
             source="webhook",
             received_at=now,
             traceparent=trace,
-            payload=self.codec.seal(event_id, "payload", delivery.payload),
+            payload=delivery.payload,
         )
         return Appending(event, key, delivery.known)
 

@@ -14,9 +14,10 @@ import hashlib
 import hmac
 import os
 from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from weakref import WeakSet
+
+from pybase64 import b64decode, b64encode_as_string
 
 from ops.aead import aes_gcm, invalid_tag
 from ops.settings import Settings
@@ -77,7 +78,7 @@ class SealingCodec:
             return clear
         encrypt, nonce, envelope = self._fresh()
         sealed = encrypt(nonce, clear.encode(), _bound(event_id, field))
-        return self._head + b2a_base64(envelope + sealed, newline=False).decode()
+        return self._head + b64encode_as_string(envelope + sealed)
 
     def open(self, event_id: str, field: str, stored: str) -> str:
         """As `PayloadCodec.open`."""
@@ -142,7 +143,7 @@ class SealingCodec:
     def _enveloped(self, data_key: bytes, rest: bytes) -> str:
         wrap_nonce = hmac.digest(self._nonce_key, data_key, "sha256")[:_NONCE]
         wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
-        return self._head + b2a_base64(wrap_nonce + wrapped + rest, newline=False).decode()
+        return self._head + b64encode_as_string(wrap_nonce + wrapped + rest)
 
     def _unwrapped(self, stored: str) -> tuple[bytes, bytes]:
         """The data key of a sealed text, and what stands after it."""
@@ -153,7 +154,7 @@ class SealingCodec:
         if key is None:
             raise KeyMissing(f"sealed with key {name}, which is not among PAYLOAD_KEYS here: add it")
         try:
-            raw = a2b_base64(stored[_BODY_AT:], strict_mode=True)
+            raw = b64decode(stored[_BODY_AT:], validate=True)
             if len(raw) < _LEAST:
                 raise CodecError("a sealed text was cut short")
             data_key = key.decrypt(raw[:_NONCE], raw[_NONCE:_WRAPPED], _WRAP_DATA)

@@ -3,11 +3,14 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from ingress.metrics import door_metrics
 from ingress.storing import Storage
-from schema.calls import Appended, Appending
+from ops.seal import SealingCodec
+from schema.calls import Appended, Appending, Forward
+from schema.codec import PlainCodec
 from schema.errors import StorageUnavailable
 from schema.events import WebhookAccepted
 
@@ -59,7 +62,7 @@ class SlowSpool:
 async def test_a_drain_that_looks_too_early_looks_again():
     """Rows still on their way when the drain looks are drained all the same once Redis is back."""
     redis, spool = Redis(), SlowSpool()
-    storage = Storage(redis, spool, door_metrics(CollectorRegistry()))
+    storage = Storage(redis, spool, door_metrics(CollectorRegistry()), PlainCodec())
     draining = asyncio.create_task(storage.run())
     [kept] = await storage.keep([webhook()])
     assert kept.state == "spooled"
@@ -69,3 +72,20 @@ async def test_a_drain_that_looks_too_early_looks_again():
             await asyncio.sleep(0)
     assert [i.event.event_id for i in redis.taken] == ["e1"]
     draining.cancel()
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["in the stream", "in the spool"])
+async def test_what_is_stored_is_sealed(away):
+    """Handlers give webhooks and copies of requests in clear; neither place gets them so."""
+    codec = SealingCodec([bytes(range(32))])
+    redis, spool = Redis(), SlowSpool()
+    redis.away = away
+    storage = Storage(redis, spool, door_metrics(CollectorRegistry()), codec)
+    await storage.keep([webhook()._replace(forward=Forward("f1", "{}", "[{}]")), webhook()])
+    with_copy, without = spool.rows if away else redis.taken
+    assert with_copy.forward is not None
+    assert without.forward is None
+    for item in (with_copy, without):
+        assert item.event.payload.startswith("sealed:")
+        assert codec.open("e1", "payload", item.event.payload) == "{}"
+    assert codec.open("f1", "payload", with_copy.forward.body) == "[{}]"
