@@ -5,9 +5,9 @@
   (the tick says when), and indefinitely while nothing is pending; the wake channel tells it when some
   instance took up work, so idle instances cost no commands and still notice a crash in time.
 * *heartbeat*: renews the leases in work, all in one call; a lost lease cancels its work.
-* *workers*: one task per lead in work, at most ``processor_concurrency`` (and as many again for a moment,
-  when reader and ticker claim at the same time). A lead whose end is being recorded takes no slot any more,
-  so the next is claimed meanwhile; of such there are at most as many again.
+* *crew*: workers, at most ``processor_concurrency``, each with a lead in work; what reader and ticker claim
+  beyond that waits its turn, lease in hand. A lead whose end is being recorded takes no slot any more, so the
+  next is claimed meanwhile; of such there are at most as many again.
 
 Redis is authoritative throughout; losing this process at any point loses nothing but time.
 """
@@ -24,6 +24,7 @@ from redis.exceptions import ResponseError
 from ops.redis import Client
 from ops.settings import Settings
 from ops.together import end_all, until
+from processor.crew import Crew
 from processor.executor import Executor
 from processor.meters import Meters
 from processor.persistence import persistently
@@ -32,7 +33,7 @@ from processor.starting import begun
 from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
-from schema.calls import Entered, Entry, Finished, Finishing
+from schema.calls import Entered, Entry, Finishing
 from schema.errors import LeaseLost, StorageUnavailable
 from schema.events import AttemptFailed
 
@@ -83,9 +84,11 @@ class Engine:
         self._regroup = regroup
         self._clock = clock
         self._sweep_at = 0.0
-        self._works: dict[asyncio.Task[None], Work] = {}
+        self._works: set[Work] = set()
+        self._ends: dict[asyncio.Task[None], Work] = {}
         self._claims: set[asyncio.Task[None]] = set()
         self._slots = Slots(settings, clock, store.rhythm)
+        self._crew = Crew(self._slots.most, self._work)
         self._tick_at = 0.0
         self._tick_changed = asyncio.Event()
         self._cursor = "0-0"
@@ -205,29 +208,30 @@ class Engine:
 
     def _start(self, entry: Entry, entered: Entered, before: float) -> None:
         work = begun(entry, entered, before, self._settings, clock=self._clock, meters=self._meters)
-        task = asyncio.create_task(self._work(work))
-        self._works[task] = work
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._works.pop(task, None)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("work.broken", kind=type(error).__name__, error=str(error))
+        self._works.add(work)
+        self._slots.started(work)
+        self._crew.put(work)
 
     async def _work(self, work: Work) -> None:
+        """What a worker does: the attempt. Its end is recorded beside, while the worker goes on."""
+        item = None
         try:
-            with self._slots.working(work):
-                await self._run(work)
-        finally:
-            if self._slots.parked and work.takes_low_slot:
-                self._look_again_in(0)
-
-    async def _run(self, work: Work) -> None:
-        async with self._slots.turns:
             item = await self._executor.attempt(work)
-        if item is None:
-            return
-        done = await self._finish(work, item)
+        finally:
+            if item is None:
+                self._over(work)
+        if item is not None:
+            self._slots.ending(work)
+            task = asyncio.create_task(self._end(work, item))
+            self._ends[task] = work
+            task.add_done_callback(self._ended)
+
+    async def _end(self, work: Work, item: Finishing) -> None:
+        """Record the end; go on with the lead's next entry."""
+        try:
+            done = await self._executor.finish(work, item)
+        finally:
+            self._over(work, ending=True)
         if done is None:
             return
         if done.lost:
@@ -239,40 +243,49 @@ class Engine:
             if entries:
                 await self._claim(entries, wake=False)
 
-    async def _finish(self, work: Work, item: Finishing) -> Finished | None:
-        """Record the end; the slot is free meanwhile."""
-        with self._slots.ending(work):
-            return await self._executor.finish(work, item)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        work = self._ends.pop(task)
+        self._slots.freed.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("work.broken", **work.names(), kind=type(error).__name__, error=str(error))
+
+    def _over(self, work: Work, *, ending: bool = False) -> None:
+        self._works.discard(work)
+        self._slots.over(work, ending=ending)
+        if self._slots.parked and work.takes_low_slot:
+            self._look_again_in(0)
 
     # -- heartbeat
 
     async def _heartbeat_once(self) -> None:
         await asyncio.sleep(self._settings.heartbeat_secs)
-        works = list(self._works.items())
+        works = list(self._works)
         if not works:
             return
         before = self._clock()
-        held = await self._store.renew([(w.lease, w.entry.entry_id) for _, w in works])
-        for (task, work), still in zip(works, held, strict=True):
+        held = await self._store.renew([(work.lease, work.entry.entry_id) for work in works])
+        for work, still in zip(works, held, strict=True):
             if still:
                 work.renewed_at = before
-            elif not task.done():
+            elif work in self._works and work not in self._ends.values():  # these will be refused, and say so
                 log.warning("lease.lost", **work.names())
                 self._meters.lost()
-                task.cancel()
+                if self._crew.drop(work):
+                    self._over(work)
 
     # -- stopping
 
     async def _drain(self) -> None:
         """Let work end until the deadline; hand the rest back, due at once for anybody."""
         deadline_s = max(1.0, self._settings.shutdown_deadline_secs - 5.0)
-        if self._works:
-            await asyncio.wait(set(self._works), timeout=deadline_s)
-        late = dict(self._works)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        for work in late.values():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                while self._works or self._ends:
+                    await self._slots.change()
+        late = list(self._works)
+        await self._crew.disband()
+        await end_all(self._ends)
+        for work in late:
             with suppress(LeaseLost, StorageUnavailable):
                 await self._store.save(work)
             item = Finishing(work.entry, work.lease, None, clean=not work.sending)

@@ -20,9 +20,10 @@ from schema.errors import Ambiguous, CircuitOpen, PipelineError, Retryable, Stor
 
 log = structlog.get_logger()
 
-# Both hooks of a call run in the task that makes it, and a task makes one call at a time.
+# Both hooks of a call run in the task that makes it, and a task makes one call at a time. It works on one
+# lead after another, so what was asked ahead is kept with the lead that it was asked for.
 _granted: ContextVar[Grant | None] = ContextVar("granted", default=None)
-_begun: ContextVar[Begun | None] = ContextVar("begun", default=None)
+_begun: ContextVar[tuple[Work | None, Begun] | None] = ContextVar("begun", default=None)
 
 
 class Gate:
@@ -47,7 +48,7 @@ class Gate:
 
     def begin(self, begun: Begun | None) -> None:
         """What this task's next call was told when it asked ahead."""
-        _begun.set(begun)
+        _begun.set((current_work.get(), begun) if begun else None)
 
     async def before(self, api: str, _call: str) -> None:
         """Wait for the call's turn; see `reserve` for what it raises.
@@ -55,11 +56,8 @@ class Gate:
         Raises:
             LeaseLost: a message was about to be sent without a lease.
         """
-        begun = _begun.get()
-        if begun is not None:
-            _begun.set(None)
-            begun = begun if begun.api == api else None
         work = current_work.get()
+        begun = _asked_ahead(work, api)
         if work is None:
             _granted.set(await self._turns.acquire(api, Priority.RECONCILE, begun))
             return
@@ -96,6 +94,15 @@ class Gate:
             api=grant.api,
             retry_after_s=turned.open_s,
         )
+
+
+def _asked_ahead(work: Work | None, api: str) -> Begun | None:
+    ahead = _begun.get()
+    if ahead is None:
+        return None
+    _begun.set(None)
+    whose, begun = ahead
+    return begun if whose is work and begun.api == api else None
 
 
 def is_failure(error: PipelineError | None) -> bool:

@@ -7,7 +7,7 @@ share: they go on, however many new leads are in the stream (docs/budget.md).
 
 A slot stands empty between two leads for as long as it takes to read and enter the next one. Where leads
 end by the thousand that is a tenth of the time; so as many are read ahead as will have ended meanwhile, and
-wait, lease in hand, for their turn.
+wait, lease in hand, for a worker (`processor.crew`).
 """
 
 import asyncio
@@ -26,8 +26,8 @@ _LEAST = 4
 _LOW_SHARE = 4
 _WORTH_A_READ = 0.4  # of the slots
 _GATHER_S = 0.005  # longest wait for so many to be free, where leads take no longer
-_AHEAD_S = 0.015  # about what reading and entering takes on a busy machine
-_MOST_AHEAD = 0.5  # of the slots
+_AHEAD_S = 0.025  # about what reading and entering takes on a busy machine
+_MOST_AHEAD = 1.0  # of the slots
 _PACE_S = 0.1
 
 
@@ -59,7 +59,6 @@ class Slots:
 
     Attributes:
         most: leads in work at once.
-        turns: held while a lead is in work; those that were read ahead wait for it.
         low_most: of these, of low priority.
         freed: set whenever a slot may have become free.
         parked: whether leads of low priority are known to wait for a slot; see `park`.
@@ -75,7 +74,6 @@ class Slots:
         soon = max(_LEAST, math.ceil(_SOON_S / interval_s)) if interval_s else settings.processor_concurrency
         self.most = min(settings.processor_concurrency, soon)
         self.low_most = max(1, self.most // _LOW_SHARE)
-        self.turns = asyncio.Semaphore(self.most)
         self.freed = asyncio.Event()
         self.parked = False
         self._pace = Pace(clock)
@@ -93,7 +91,7 @@ class Slots:
 
     @property
     def _open(self) -> int:
-        return self.most - self._claimed - self._in_work + min(self._ending, self.most)
+        return self.most - self._claimed - self._in_work - max(0, self._ending - self.most)
 
     @property
     def low_free(self) -> int:
@@ -104,7 +102,7 @@ class Slots:
     def to_read(self) -> int:
         """Slots for what the stream holds: those about to be free, too, but not the parked leads' share."""
         kept = self.low_free if self.parked and self.most > 1 else 0
-        ahead = min(self._pace.within(_AHEAD_S), int(self.most * _MOST_AHEAD))
+        ahead = min(self._pace.within(_AHEAD_S), round(self.most * _MOST_AHEAD))
         return max(0, self._open + ahead - kept)
 
     def park(self, parked: bool) -> None:
@@ -115,7 +113,7 @@ class Slots:
     @property
     def idle(self) -> bool:
         """Whether no lead is in work but those whose end is being recorded, and may be over by now."""
-        return self._in_work == self._ending
+        return not self._in_work
 
     async def some(self) -> int:
         """Wait for a free slot for what the stream holds; how many there are.
@@ -123,16 +121,17 @@ class Slots:
         Where leads are in work, a moment (the longer, the longer leads take) is waited for two fifths of the
         slots to be free: so that a busy instance does not spend a read and a script on each lead.
         """
-        if self._in_work:
+        if self._in_work or self._ending:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(_GATHER_S, self._rhythm.gather_s())):
                     while self.to_read < int(self.most * _WORTH_A_READ):
-                        await self._one_more()
+                        await self.change()
         while not self.to_read:
-            await self._one_more()
+            await self.change()
         return self.to_read
 
-    async def _one_more(self) -> None:
+    async def change(self) -> None:
+        """Wait until a slot may have become free."""
         self.freed.clear()
         await self.freed.wait()
 
@@ -156,27 +155,24 @@ class Slots:
         finally:
             self._low_asked -= low
 
-    @contextmanager
-    def working(self, work: Work) -> Iterator[None]:
-        """A lead is in work, until its end begins to be recorded (see `ending`)."""
+    def started(self, work: Work) -> None:
+        """A lead is in work, or waits for a worker."""
         self._in_work += 1
         self._low += work.takes_low_slot
-        try:
-            yield
-        finally:
-            self._in_work -= 1
-            self._low -= work.takes_low_slot
-            self.freed.set()
 
-    @contextmanager
-    def ending(self, work: Work) -> Iterator[None]:
-        """A lead's end is being recorded: its slot is free meanwhile."""
+    def ending(self, work: Work) -> None:
+        """A lead's end is about to be recorded: its slot is free meanwhile."""
+        self._in_work -= 1
+        self._low -= work.takes_low_slot
         self._ending += 1
         self._pace.ended()
-        self._low -= work.takes_low_slot
         self.freed.set()
-        try:
-            yield
-        finally:
+
+    def over(self, work: Work, *, ending: bool) -> None:
+        """A lead is out of our hands; ``ending``: its end was being recorded."""
+        if ending:
             self._ending -= 1
-            self._low += work.takes_low_slot
+        else:
+            self._in_work -= 1
+            self._low -= work.takes_low_slot
+        self.freed.set()

@@ -18,7 +18,7 @@ INTENT = "intent"  # the step that says when a send was about to be made
 current_work: ContextVar["Work | None"] = ContextVar("current_work", default=None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """An attempt in progress; the only mutable thing of the pipeline.
 

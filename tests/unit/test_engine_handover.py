@@ -46,6 +46,6 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
         renewed_at=0.0,
     )
     with capture_logs() as said:
-        await engine._run(work)
+        await engine._end(work, executor.attempt.return_value)
     assert [(line["event"], line["loop"]) for line in said] == [("redis.unavailable", "claim")]
     assert engine._tick_at < float("inf")

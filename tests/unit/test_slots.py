@@ -1,7 +1,5 @@
 """Slots: how many leads are in work, and how many are read ahead of the ends to come."""
 
-import asyncio
-from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -51,15 +49,14 @@ def work(number: int) -> Work:
 
 def ended(slots: Slots, count: int) -> None:
     for number in range(count):
-        with slots.working(work(number)), slots.ending(work(number)):
-            pass
+        slots.started(work(number))
+        slots.ending(work(number))
+        slots.over(work(number), ending=True)
 
 
-def full(slots: Slots) -> ExitStack:
-    stack = ExitStack()
+def full(slots: Slots) -> None:
     for number in range(MOST):
-        stack.enter_context(slots.working(work(number)))
-    return stack
+        slots.started(work(number))
 
 
 def test_slow_leads_are_not_read_ahead(slots, clock):
@@ -67,50 +64,47 @@ def test_slow_leads_are_not_read_ahead(slots, clock):
     clock.now = 1.0
     ended(slots, 3)
     clock.now = 2.0
-    with full(slots):
-        assert slots.to_read == 0
+    full(slots)
+    assert slots.to_read == 0
 
 
 def test_as_many_are_read_ahead_as_will_have_ended_when_they_are_here(slots, clock):
-    """At 200 a second, three end within the 15 ms of a read and an enter."""
+    """At 200 a second, five end within the 25 ms of a read and an enter."""
     ended(slots, 200)
     clock.now = 1.0
-    with full(slots):
-        assert slots.to_read == 3
-        assert slots.free == 0  # the ticker's: nothing is taken over in advance
-        with slots.claiming(3):
-            assert slots.to_read == 0
+    full(slots)
+    assert slots.to_read == 5
+    assert slots.free == 0  # the ticker's: nothing is taken over in advance
+    with slots.claiming(5):
+        assert slots.to_read == 0
 
 
-def test_at_most_half_the_slots_are_read_ahead(slots, clock):
+def test_at_most_as_many_are_read_ahead_as_there_are_slots(slots, clock):
     ended(slots, 100_000)
     clock.now = 1.0
-    with full(slots):
-        assert slots.to_read == MOST // 2
+    full(slots)
+    assert slots.to_read == MOST
 
 
 def test_the_pace_is_forgotten_when_leads_no_longer_end(slots, clock):
     ended(slots, 100_000)
     clock.now = 1.0
-    with full(slots):
-        assert slots.to_read
-        clock.now = 2.0
-        assert slots.to_read == 0
+    full(slots)
+    assert slots.to_read
+    clock.now = 2.0
+    assert slots.to_read == 0
 
 
-async def test_what_was_read_ahead_waits_for_its_turn(slots):
-    """However many were entered, no more than the setting says are in work at once."""
-    at_once: list[int] = []
-    running = 0
-
-    async def lead() -> None:
-        nonlocal running
-        async with slots.turns:
-            running += 1
-            at_once.append(running)
-            await asyncio.sleep(0)
-            running -= 1
-
-    await asyncio.gather(*(lead() for _ in range(3 * MOST)))
-    assert max(at_once) == MOST
-    assert len(at_once) == 3 * MOST
+def test_leads_whose_end_is_being_recorded_take_no_slot_but_there_are_not_more_of_them_than_slots(slots):
+    works = [work(number) for number in range(2 * MOST)]
+    for one in works[:MOST]:
+        slots.started(one)
+        slots.ending(one)
+    assert (slots.free, slots.idle) == (MOST, True)
+    for one in works[MOST:]:
+        slots.started(one)
+        slots.ending(one)
+    assert slots.free == 0
+    for one in works:
+        slots.over(one, ending=True)
+    assert slots.free == MOST
