@@ -215,10 +215,15 @@ def read_enter(reply: Sequence[Any], keys: Keys, entries: Sequence[Entry], insta
     return [_entered(row, keys, e, instance) for row, e in zip(reply, entries, strict=True)]
 
 
+_FIRST = 2  # texts of the reply to a first attempt
+
+
 def _entered(row: Sequence[Any], keys: Keys, entry: Entry, instance: str) -> Entered:
     state = row[0].decode()
     if state != "run":
         return Entered(state, due_s=int(row[1]) / 1000 if state == "later" else 0.0)
+    if len(row) == _FIRST:
+        return Entered("run", Lease(keys.lease(entry.event.lead_id), instance, int(row[1])), 1)
     steps = flat_fields(row[2])
     attempt, verify = int(steps.pop("attempt")), steps.pop("verify", "") == "1"
     steps.pop("entry", None)
@@ -301,11 +306,15 @@ def read_finish(reply: Sequence[Any]) -> list[Finished]:
     return [_finished(row) for row in reply]
 
 
-def _finished(row: Sequence[Any]) -> Finished:
-    if row[0] != b"ok":
-        return Finished(held=False)
-    following = (row[1].decode(), flat_fields(row[2])) if row[1] else None
-    return Finished(held=True, next=following, lost=tuple(i.decode() for i in row[3]))
+_LOST, _ENDED = Finished(held=False), Finished(held=True)
+
+
+def _finished(row: Any) -> Finished:
+    if row in (0, 1):
+        return _ENDED if row else _LOST
+    entry_id, texts, lost = row
+    following = (entry_id.decode(), flat_fields(texts)) if entry_id else None
+    return Finished(held=True, next=following, lost=tuple(i.decode() for i in lost))
 
 
 def _pairs(flat: Mapping[str, str]) -> list[str]:

@@ -46,17 +46,18 @@ end
 
 -- The next fence of a partition: Redis time in microseconds, or one more than the last where the clock has
 -- not moved on (or moved back). So it grows within one Redis, and over a wiped one. Below 2^53: exact.
-local last_fence
+-- `most`: how many the script may ask for, this one included; they are reserved at once, for one write.
+local last_fence, reserved = 0, 0
 
-local function next_fence(key)
-  local s, us = clock()
-  local fence = s * 1000000 + us
-  last_fence = last_fence or tonumber(redis.call('GET', key) or '0')
-  if fence <= last_fence then fence = last_fence + 1 end
-  last_fence = fence
-  local text = string.format('%.0f', fence)
-  redis.call('SET', key, text)
-  return text
+local function next_fence(key, most)
+  if last_fence == reserved then
+    local s, us = clock()
+    last_fence = math.max(s * 1000000 + us - 1, tonumber(redis.call('GET', key) or '0'))
+    reserved = last_fence + most
+    redis.call('SET', key, string.format('%.0f', reserved))
+  end
+  last_fence = last_fence + 1
+  return string.format('%.0f', last_fence)
 end
 
 -- A stream id as a sorted-set score: milliseconds, and the sequence as a fraction (exact up to 4,095).

@@ -19,7 +19,8 @@
 -- `clean` is what finish left of the last attempt: 1 sent nothing, 0 perhaps did, none at all: it never ended (its
 -- owner crashed or lost the lease).
 --
--- reply per entry: {'run', fence, [steps, with attempt and verify...], 1 if the last attempt never ended,
+-- reply per entry: {'run', fence}: the first attempt, and nothing else is known
+--                | {'run', fence, [steps, with attempt and verify...], 1 if the last attempt never ended,
 --                   event id of the newer update or '', what the lead's last processed event said of its contact or ''
 --                   (of an update only)}
 --                | {'wait', entry id that goes first} | {'later', ms until due} | {'busy', ms of the lease left}
@@ -29,7 +30,8 @@ local regrouped = redis.call('GET', KEYS[5])
 local some_parked = redis.call('EXISTS', parked) == 1
 local group, instance, lease_ms, steps_s, wake = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local tell, low_slots, settle_ms = ARGV[6] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
-local HEAD, KEY_WIDTH, WIDTH, UPDATE, LOOKED_AT = 8, 4, 7, 'on_update_lead', 20
+local HEAD_KEYS, KEY_WIDTH, HEAD, WIDTH, UPDATE, LOOKED_AT = 6, 4, 8, 7, 'on_update_lead', 20
+local count = (#KEYS - HEAD_KEYS) / KEY_WIDTH
 -- A step of priority is worth so much of waiting: among the parked, nobody waits for ever either.
 local STEP_MS = 600000
 
@@ -68,7 +70,7 @@ local function untouched(steps)
     and (attempt == 0 or redis.call('HGET', steps, 'clean') == '1'), attempt
 end
 
-local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, action, received_at, priority, collapses)
+local function enter(due, lease, queue, steps, state, entry_id, event_id, lead_id, action, received_at, priority, collapses)
   if owner_of(webhooks, group, entry_id) ~= instance then return {'gone'} end
   local head = head_of(queue, entry_id)
   if head ~= entry_id then
@@ -76,11 +78,13 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
     head = head_of(queue, entry_id)
   end
   if head ~= entry_id then return {'wait', head} end
-  local due = tonumber(redis.call('ZSCORE', retries, entry_id) or '0')
   local now = now_ms()
   if due > now then return {'later', due - now} end
-  local left = redis.call('PTTL', lease)
-  if left > 0 then return {'busy', left} end
+  -- Taken at once, and given back where the entry has to wait for something else: so one command asks and takes.
+  local fence = next_fence(fences, count)
+  if not redis.call('SET', lease, instance .. '|' .. fence, 'NX', 'PX', lease_ms) then
+    return {'busy', redis.call('PTTL', lease)}
+  end
 
   local seen = regrouped and tonumber(score_of(entry_id)) <= tonumber(score_of(regrouped))
   local newer = ''
@@ -90,6 +94,7 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
     local settled = tonumber(string.match(entry_id, '^%d+')) + settle_ms
     if newer == '' and attempt == 0 and settled > now then
       redis.call('ZADD', retries, settled, entry_id)
+      redis.call('DEL', lease)
       return {'later', settled - now}
     end
   end
@@ -99,6 +104,7 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
       local place = tonumber(priority) * STEP_MS + tonumber(string.match(entry_id, '^%d+'))
       redis.call('ZADD', parked, string.format('%.0f', place), entry_id)
       some_parked = true
+      redis.call('DEL', lease)
       if first then redis.call('PUBLISH', wake, instance) end
       return {'parked'}
     end
@@ -107,8 +113,6 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
   if some_parked then redis.call('ZREM', parked, entry_id) end
   if due > 0 then redis.call('ZREM', retries, entry_id) end
 
-  local fence = next_fence(fences)
-  redis.call('SET', lease, instance .. '|' .. fence, 'PX', lease_ms)
   local known = redis.call('HGETALL', steps)
   local attempt, ended = 1, false
   for i = 1, #known, 2 do
@@ -119,21 +123,25 @@ local function enter(lease, queue, steps, state, entry_id, event_id, lead_id, ac
   if seen or (attempt > 1 and ended ~= '1') then redis.call('HSET', steps, 'verify', '1') end
   if ended then redis.call('HDEL', steps, 'clean') end
   redis.call('EXPIRE', steps, steps_s)
-  -- Nothing was there, so nothing is there but what was just written.
-  known = #known > 0 and redis.call('HGETALL', steps)
-    or seen and {'attempt', '1', 'verify', '1'} or {'attempt', '1'}
+  local is_fresh = #known == 0 and not seen and action ~= UPDATE
   redis.call('XADD', outcomes, '*', 'type', 'processing_started', 'event_id', event_id, 'lead_id', lead_id,
     'action', action, 'received_at', received_at, 'at', iso_now(), 'attempt', attempt, 'fence', fence,
     'instance', instance, 'entry_id', entry_id)
+  if is_fresh then return {'run', fence} end
+  known = redis.call('HGETALL', steps)
   local contact = action == UPDATE and redis.call('GET', state) or ''
   return {'run', fence, known, attempt > 1 and not ended and 1 or 0, newer, contact}
 end
 
+local ids = {}
+for n = 1, count do ids[n] = ARGV[HEAD + (n - 1) * WIDTH + 1] end
+local due_at = redis.call('ZMSCORE', retries, unpack(ids))
+
 local replies, started = {}, false
-for n = 1, (#KEYS - 6) / KEY_WIDTH do
-  local k, a = 6 + (n - 1) * KEY_WIDTH, HEAD + (n - 1) * WIDTH
-  replies[n] = enter(KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3],
-    ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7])
+for n = 1, count do
+  local k, a = HEAD_KEYS + (n - 1) * KEY_WIDTH, HEAD + (n - 1) * WIDTH
+  replies[n] = enter(tonumber(due_at[n] or '0'), KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], ids[n],
+    ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7])
   started = started or replies[n][1] == 'run'
 end
 if started and tell then redis.call('PUBLISH', wake, 'began') end

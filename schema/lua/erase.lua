@@ -59,7 +59,7 @@ end
 for event_id, fields in pairs(ends) do
   redis.call('XADD', outcomes, '*', 'type', 'event_ignored', 'event_id', event_id, 'lead_id', lead, 'action',
     fields['action'], 'received_at', fields['received_at'], 'at', iso_now(), 'attempt', '0', 'fence',
-    next_fence(fences), 'instance', instance, 'reason', 'erased')
+    next_fence(fences, 1), 'instance', instance, 'reason', 'erased')
 end
 for i = at, #ARGV do redis.call('HSET', erased, ARGV[i], lead .. '|' .. erasure) end
 for _, event_id in ipairs(found) do redis.call('HSET', erased, event_id, lead .. '|' .. erasure) end

@@ -18,7 +18,7 @@ if lost ~= '' then
   local again = redis.call('HGET', steps, 'entry')
   if body_of(webhooks, lost) or (again and body_of(webhooks, again)) then return '' end
 end
-local fence = next_fence(fences)
+local fence = next_fence(fences, 1)
 local id = redis.call('XADD', webhooks, '*', 'event_id', ARGV[5], 'lead_id', ARGV[6], 'action', ARGV[7],
   'version', ARGV[8], 'source', ARGV[9], 'received_at', ARGV[10], 'traceparent', ARGV[11], 'payload', ARGV[12])
 redis.call('ZADD', queue, score_of(id), id)

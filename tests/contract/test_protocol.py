@@ -314,6 +314,35 @@ async def test_a_finished_lead_leaves_nothing_behind(client):
     assert (await tick(client, "p1")).wait_s is None
 
 
+async def test_many_are_entered_and_ended_in_one_call(client):
+    """Each has a fence of its own, larger than those before; who lost the lease is refused among others."""
+    await accept(client, *(webhook(f"L{n}") for n in range(4)))
+    entries = await read(client, "p1")
+    first = await enter(client, "p1", entries[:2])
+    await client.delete(*(e.lease.key for e in first))  # as when they lapse
+    second = await enter(client, "p1", entries[1:])
+    fences = [e.lease.fence for e in (*first, *second)]
+    assert fences == sorted(set(fences))
+    items = [done(e, s) for e, s in zip(entries, (*first, *second[1:]), strict=True)]
+    ended = await finish(client, "p1", *items)
+    assert [e.held for e in ended] == [False, False, True, True]
+    assert (await outcomes(client)).count("lead_processed") == 2
+    assert await client.zcard(KEYS.queue("L1")) == 1
+    assert not await client.exists(KEYS.queue("L2"), KEYS.steps(entries[2].event.event_id))
+
+
+async def test_a_lead_ends_once_in_a_call(client):
+    """Its end and its handing back may come in one call (at shutdown): what comes first counts."""
+    await accept(client, webhook("L1"), webhook("L1", "v2", UPDATE))
+    entry, following = await read(client, "p1")
+    [mine] = await enter(client, "p1", [entry])
+    ended, again = await finish(client, "p1", done(entry, mine), Finishing(entry, mine.lease, None))
+    assert (ended.held, again.held) == (True, False)
+    assert ended.next is not None
+    assert ended.next[0] == following.entry_id
+    assert await client.zcard(KEYS.retries) == 0
+
+
 async def test_released_work_is_due_at_once_for_anybody(client):
     """What a stopping instance hands back is claimed by the next tick, its attempt not counted."""
     await accept(client, webhook("L1"))

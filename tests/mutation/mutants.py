@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "fence_check_in_finish",
         "schema/lua/finish.lua",
-        "  if redis.call('GET', lease) ~= value then return {'lost'} end\n",
-        "",
+        "if held[lease] ~= ARGV[at + 2] then",
+        "if false then",
         (PROTOCOL + "test_an_ex_owner_changes_nothing[model]", SIMULATION),
     ),
     Mutant(
@@ -98,8 +98,8 @@ MUTANTS = (
     Mutant(
         "one_entry_of_a_lead_at_a_time",
         "schema/lua/enter.lua",
-        "  if left > 0 then return {'busy', left} end\n",
-        "",
+        "instance .. '|' .. fence, 'NX',",
+        "instance .. '|' .. fence,",
         (PROTOCOL + "test_a_lead_in_work_elsewhere_is_busy[model]",),
     ),
     Mutant(

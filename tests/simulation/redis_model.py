@@ -74,6 +74,9 @@ class RedisModel:
     def do_get(self, key: bytes) -> Reply:
         return self.get(key, bytes)
 
+    def do_mget(self, *keys: bytes) -> Reply:
+        return [self.get(key, bytes) for key in keys]
+
     def do_set(self, key: bytes, value: bytes, *options: bytes) -> Reply:
         words = [o.upper() for o in options]
         if b"NX" in words and self.get(key, object) is not None:
@@ -167,6 +170,9 @@ class RedisModel:
     def do_zscore(self, key: bytes, member: bytes) -> Reply:
         score = (self.get(key, SortedSet) or SortedSet()).scores.get(member)
         return None if score is None else _number(score)
+
+    def do_zmscore(self, key: bytes, *members: bytes) -> Reply:
+        return [self.do_zscore(key, member) for member in members]
 
     def do_zcard(self, key: bytes) -> Reply:
         return len(self.get(key, SortedSet) or ())
