@@ -18,7 +18,9 @@ BOUNDS = {
     " beside them the signature, JSON, the event's id, the log line and the batch's round trip.",
     "sealing": "AES-GCM twice, the text under its data key and that under a key of PAYLOAD_KEYS, and base64,"
     " on top of the above.",
-    "processing": "Two scripts and some twenty commands inside them per event; then Python in the engine.",
+    "processing": "Two scripts and ten commands inside them per event; then Python in the engine."
+    " Two processes and Redis have two cores between them here: without work one process and Redis fill"
+    " them.",
     "projection": "Python: a third of its time reads and decodes entries, a third makes rows of them, the"
     " rest is the driver and its round trips. Postgres writes meanwhile, and needs less.",
     "end_to_end": "Processor time of each lead's outside calls: three processors share one core here, all"

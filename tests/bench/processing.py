@@ -1,7 +1,9 @@
 """The engine beside a bare loop of XREADGROUP COUNT 100 and pipelined XACK; two processes beside one.
 
-With two cores the second process shares its core with Redis, so that core binds how far two go together;
-what a lead costs in processor time, in one process and in two, says what more cores would give.
+Where two processes are set beside one, each has a core of its own and Redis runs on whichever core has
+time for it: with more than two cores that is a third, on two it takes what the processes leave. So on two
+cores the figure without work, where nothing is left, is bound by the machine; what a lead costs in processor
+time, in one process and in two, says what more cores would give.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import ratios, spread
-from bench.rig import KEYS, cpu_s, fill, python, redis_server, told
+from bench.rig import KEYS, cpu_s, fill, floating, python, redis_server, told
 from ops.dev.redis_server import EmbeddedRedis
 from ops.redis import command_client
 
@@ -67,6 +69,7 @@ async def _together(server: EmbeddedRedis, kind: str, processes: int, count: int
     """How several processes go together while the middle eight tenths of the entries are worked off."""
     client = command_client(server.url)
     with ExitStack() as stack:
+        stack.enter_context(floating(server.pid))
         workers = [
             stack.enter_context(
                 python(

@@ -41,6 +41,16 @@ def pin(pid: int, core: int) -> None:
 
 
 @contextmanager
+def floating(pid: int) -> Iterator[None]:
+    """Let a process of the load's core run on any."""
+    os.sched_setaffinity(pid, set(CORES))
+    try:
+        yield
+    finally:
+        pin(pid, 1)
+
+
+@contextmanager
 def redis_server(folder: Path) -> Iterator[EmbeddedRedis]:
     """A Redis on the load's core."""
     with EmbeddedRedis(folder / "redis") as server:
