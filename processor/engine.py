@@ -1,9 +1,10 @@
-"""The engine of one partition: claiming, executing, heartbeat and reclaiming, as four separate loops.
+"""The engine of one partition: claiming, executing, recording, heartbeat and reclaiming, as separate things.
 
 * *reader*: blocks on new entries, takes no more than there are free slots.
 * *ticker*: due retries and what crashed owners left behind. It sleeps exactly until there may be something
   (the tick says when), and indefinitely while nothing is pending; the wake channel tells it when some
   instance took up work, so idle instances cost no commands and still notice a crash in time.
+* *ends*: what attempts came to is recorded beside, many in one call.
 * *heartbeat*: renews the leases in work, all in one call; a lost lease cancels its work.
 * *crew*: workers, at most ``processor_concurrency``, each with a lead in work; what reader and ticker claim
   beyond that waits its turn, lease in hand. A lead whose end is being recorded takes no slot any more, so the
@@ -25,6 +26,7 @@ from ops.redis import Client
 from ops.settings import Settings
 from ops.together import end_all, until
 from processor.crew import Crew
+from processor.ends import Ends
 from processor.executor import Executor
 from processor.meters import Meters
 from processor.persistence import persistently
@@ -33,7 +35,7 @@ from processor.starting import begun
 from processor.store import LeadStore
 from processor.wake import listen
 from processor.work import Work
-from schema.calls import Entered, Entry, Finishing
+from schema.calls import Entered, Entry, Finished, Finishing
 from schema.errors import LeaseLost, StorageUnavailable
 from schema.events import AttemptFailed
 
@@ -85,7 +87,7 @@ class Engine:
         self._clock = clock
         self._sweep_at = 0.0
         self._works: set[Work] = set()
-        self._ends: dict[asyncio.Task[None], Work] = {}
+        self._ends = Ends(store, executor, over=self._over, then=self._follow)
         self._claims: set[asyncio.Task[None]] = set()
         self._slots = Slots(settings, clock, store.rhythm)
         self._crew = Crew(self._slots.most, self._work)
@@ -222,18 +224,10 @@ class Engine:
                 self._over(work)
         if item is not None:
             self._slots.ending(work)
-            task = asyncio.create_task(self._end(work, item))
-            self._ends[task] = work
-            task.add_done_callback(self._ended)
+            self._ends.record(work, item)
 
-    async def _end(self, work: Work, item: Finishing) -> None:
-        """Record the end; go on with the lead's next entry."""
-        try:
-            done = await self._executor.finish(work, item)
-        finally:
-            self._over(work, ending=True)
-        if done is None:
-            return
+    async def _follow(self, item: Finishing, done: Finished) -> None:
+        """What follows a recorded end: above all, the lead's next entry."""
         if done.lost:
             await self._lose(done.lost)
         if isinstance(item.outcome, AttemptFailed):
@@ -243,15 +237,9 @@ class Engine:
             if entries:
                 await self._claim(entries, wake=False)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        work = self._ends.pop(task)
-        self._slots.freed.set()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("work.broken", **work.names(), kind=type(error).__name__, error=str(error))
-
-    def _over(self, work: Work, *, ending: bool = False) -> None:
+    def _over(self, work: Work) -> None:
         self._works.discard(work)
-        self._slots.over(work, ending=ending)
+        self._slots.over(work, ending=work in self._ends)
         if self._slots.parked and work.takes_low_slot:
             self._look_again_in(0)
 
@@ -267,7 +255,7 @@ class Engine:
         for work, still in zip(works, held, strict=True):
             if still:
                 work.renewed_at = before
-            elif work in self._works and work not in self._ends.values():  # these will be refused, and say so
+            elif work in self._works and work not in self._ends:  # whose end is refused will say so
                 log.warning("lease.lost", **work.names())
                 self._meters.lost()
                 if self._crew.drop(work):
@@ -280,11 +268,12 @@ class Engine:
         deadline_s = max(1.0, self._settings.shutdown_deadline_secs - 5.0)
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
-                while self._works or self._ends:
+                while self._works:
                     await self._slots.change()
+                await self._ends.settled()
         late = list(self._works)
         await self._crew.disband()
-        await end_all(self._ends)
+        await self._ends.give_up()
         for work in late:
             with suppress(LeaseLost, StorageUnavailable):
                 await self._store.save(work)

@@ -20,7 +20,7 @@ from processor.pipeline import Pipeline
 from processor.policy import BackoffPolicy
 from processor.store import LeadStore, is_group_gone
 from processor.work import Work, current_work
-from schema.calls import Finished, Finishing
+from schema.calls import ENDED, Finished, Finishing
 from schema.codec import PayloadCodec
 from schema.errors import (
     KeyMissing,
@@ -31,7 +31,7 @@ from schema.errors import (
     Throttled,
     Unauthorized,
 )
-from schema.events import AttemptFailed
+from schema.events import AttemptFailed, LeadProcessed
 
 log = structlog.get_logger()
 
@@ -102,33 +102,60 @@ class Executor:
             bound.info("lead.processed", result=result.name, calls=dict(work.calls), ms=work.timings_ms)
         return item
 
-    async def finish(self, work: Work, item: Finishing) -> Finished | None:
+    async def finish(
+        self, work: Work, item: Finishing, begun: asyncio.Future[Finished] | None = None
+    ) -> Finished | None:
         """Record the end, trying again while Redis is away: the fence makes a repeat harmless.
 
         None where the lease was lost, or Redis stayed away: the entry will be taken over.
+
+        Args:
+            work: the attempt.
+            item: its end.
+            begun: the first try, where it is under way; see `recorded`.
         """
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
                 with traces.span("finish", work.event.traceparent, **_traced(work)):
-                    done = await self.store.finish(item)
+                    done = await asyncio.shield(begun or self.store.finish(item))
             except (StorageUnavailable, ResponseError) as error:
                 if isinstance(error, ResponseError) and not is_group_gone(error):
                     raise
                 if pause_s is None:
                     log.warning("finish.unavailable", **work.names(), error=str(error))
                     return None
+                begun = None
                 await asyncio.sleep(pause_s)
                 continue
             if not done.held:
                 log.warning("lease.lost", **work.names(), step="finish")
                 self.meters.lost()
                 return None
-            seconds = work.now_s() - work.event.received_at.timestamp()
-            self.meters.ended(item, work.timings_ms, seconds)
+            self._count(work, item)
             if item.outcome is not None and not isinstance(item.outcome, AttemptFailed):
                 await self.places.after(work)
             return done
         return None
+
+    def ended(self, work: Work, item: Finishing, recorded: asyncio.Future[Finished]) -> bool:
+        """See to an end that went as nearly all do: a good one, recorded at the first try, nothing follows.
+
+        False for any other: that is for `finish`.
+        """
+        if recorded.cancelled() or recorded.exception() or recorded.result() != ENDED:
+            return False
+        if (
+            not isinstance(item.outcome, LeadProcessed)
+            or not isinstance(self.places, OnePlace)
+            or traces.on()
+        ):
+            return False
+        self._count(work, item)
+        return True
+
+    def _count(self, work: Work, item: Finishing) -> None:
+        seconds = work.now_s() - work.event.received_at.timestamp()
+        self.meters.ended(item, work.timings_ms, seconds)
 
 
 def _traced(work: Work) -> dict[str, str | int]:

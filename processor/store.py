@@ -186,12 +186,10 @@ class LeadStore:
             await self.record(work.lease, work.event.event_id, dict(work.unrecorded), hurry=False)
             work.unrecorded.clear()
 
-    async def finish(self, item: Finishing) -> Finished:
-        """End an attempt; see `schema/lua/finish.lua`. It is recorded even where the caller is cancelled."""
+    def finish(self, item: Finishing) -> "asyncio.Future[Finished]":
+        """End an attempt, with others'; see `schema/lua/finish.lua`. It is recorded whoever waits for it."""
         reached("finish.before")
-        done = await asyncio.shield(self._finishes.put(item))
-        reached("finish.after")
-        return done
+        return self._finishes.put(item)
 
     async def tick(self, most: int, cursor: str, *, low_slots: int = 1_000) -> Ticked:
         """Claim due retries, parked entries and what crashed owners left."""
@@ -237,7 +235,9 @@ class LeadStore:
             steps_ttl_s=self._settings.steps_ttl_secs,
             take_next=self.take_next,
         )
-        return calls.read_finish(await run(self._commands, call))
+        reply = calls.read_finish(await run(self._commands, call))
+        reached("finish.after")
+        return reply
 
 
 def is_group_gone(error: Exception) -> bool:

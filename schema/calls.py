@@ -306,12 +306,12 @@ def read_finish(reply: Sequence[Any]) -> list[Finished]:
     return [_finished(row) for row in reply]
 
 
-_LOST, _ENDED = Finished(held=False), Finished(held=True)
+ENDED, _LOST = Finished(held=True), Finished(held=False)
 
 
 def _finished(row: Any) -> Finished:
     if row in (0, 1):
-        return _ENDED if row else _LOST
+        return ENDED if row else _LOST
     entry_id, texts, lost = row
     following = (entry_id.decode(), flat_fields(texts)) if entry_id else None
     return Finished(held=True, next=following, lost=tuple(i.decode() for i in lost))

@@ -1,5 +1,6 @@
 """The engine between two entries of one lead, with a Redis that goes away just then."""
 
+import asyncio
 from datetime import UTC, datetime
 from unittest.mock import create_autospec
 
@@ -32,7 +33,10 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
     store.enter.side_effect = StorageUnavailable("cut")
     executor = create_autospec(Executor, instance=True)
     executor.attempt.return_value = create_autospec(Finishing, instance=True)
+    executor.ended.return_value = False
     executor.finish.return_value = Finished(True, next=("1-0", {}))
+    store.finish.return_value = asyncio.get_running_loop().create_future()
+    store.finish.return_value.set_result(executor.finish.return_value)
     settings = Settings.model_construct(reclaim_idle_secs=3.0, backoff_base_secs=60.0)
     engine = Engine(store, executor, None, settings, on_lost=store.forget, regroup=store.ensure_group)
     engine._tick_at = float("inf")
@@ -46,6 +50,8 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
         renewed_at=0.0,
     )
     with capture_logs() as said:
-        await engine._end(work, executor.attempt.return_value)
+        engine._ends.record(work, executor.attempt.return_value)
+        await asyncio.sleep(0)
+        await engine._ends.settled()
     assert [(line["event"], line["loop"]) for line in said] == [("redis.unavailable", "claim")]
     assert engine._tick_at < float("inf")
