@@ -20,7 +20,7 @@ _PERSONAL = re.compile(
     r"|(?:\+?55 ?)?\(?\d{2}\)?[ -]?9?\d{4}[ -]?\d{4})(?![\w-])"
 )
 _MASK = "[personal]"
-# Fields that hold ids and our own words: not looked at, for a busy door's sake.
+# Fields that hold ids, our own words and numbers by these: not looked at, for a busy door's sake.
 _OURS = frozenset(
     {
         "event",
@@ -49,6 +49,8 @@ _OURS = frozenset(
         "traceparent",
         "trace_id",
         "span_id",
+        "calls",
+        "ms",
     }
 )
 # What several processes write into one pipe is not mixed up to here (POSIX: PIPE_BUF, on Linux this).

@@ -62,21 +62,21 @@ class Executor:
     async def attempt(self, work: Work) -> Finishing | None:
         """Run the attempt; how it is to end, or None where the lease was lost on the way."""
         current_work.set(work)
-        bound = _bound(work)
+        began = self.store.rhythm.began()
         try:
-            with (
-                self.store.rhythm.attempt(),
-                traces.span("attempt", work.event.traceparent, **_traced(work)) as attempting,
-            ):
-                item = await self._attempt(work, bound)
-                attempting.set(outcome=outcome_of(item))
+            with traces.span("attempt", work.event.traceparent, **_traced(work)) as attempting:
+                item = await self._attempt(work)
+                if traces.on():
+                    attempting.set(outcome=outcome_of(item))
             return item  # noqa: TRY300 -- what follows is the other way
         except LeaseLost as lost:
-            bound.warning("lease.lost", step=work.step, error=str(lost))
+            log.warning("lease.lost", **work.names(), step=work.step, error=str(lost))
             self.meters.lost()
             return None
+        finally:
+            self.store.rhythm.ended(began)
 
-    async def _attempt(self, work: Work, bound: structlog.typing.FilteringBoundLogger) -> Finishing:
+    async def _attempt(self, work: Work) -> Finishing:
         try:
             if work.attempt > self.policy.max_attempts:
                 raise Permanent(  # noqa: TRY301 -- the one way to a dead letter
@@ -89,17 +89,19 @@ class Executor:
             raise
         except LeadstreamError as error:
             item = ending.badly(work, error, self.policy, self.rng)
-            _log_failure(bound, item, error)
+            _log_failure(work, item, error)
         except Exception as error:  # noqa: BLE001 -- a bug must not lose the lead: retried, then a dead letter
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            bound.error(
-                "attempt.unexpected", kind=type(error).__name__, where=f"{frame.filename}:{frame.lineno}"
-            )
+            where = f"{frame.filename}:{frame.lineno}"
+            log.error("attempt.unexpected", **work.names(), kind=type(error).__name__, where=where)  # noqa: TRY400 -- a trace may quote data
             item = ending.badly(work, error, self.policy, self.rng)
-            _log_failure(bound, item, error)
+            _log_failure(work, item, error)
         else:
             item = ending.well(work, result, self.codec)
-            bound.info("lead.processed", result=result.name, calls=dict(work.calls), ms=work.timings_ms)
+            # One call without a bound logger, for it is made for every lead.
+            log.info(
+                "lead.processed", **work.names(), result=result.name, calls=work.calls, ms=work.timings_ms
+            )
         return item
 
     async def finish(
@@ -162,12 +164,8 @@ def _traced(work: Work) -> dict[str, str | int]:
     return work.names() if traces.on() else {}
 
 
-def _bound(work: Work) -> structlog.typing.FilteringBoundLogger:
+def _log_failure(work: Work, item: Finishing, error: Exception) -> None:
     bound: structlog.typing.FilteringBoundLogger = log.bind(**work.names())
-    return bound
-
-
-def _log_failure(bound: structlog.typing.FilteringBoundLogger, item: Finishing, error: Exception) -> None:
     outcome = item.outcome
     code, step, kind = getattr(outcome, "code", ""), getattr(outcome, "step", ""), type(error).__name__
     if isinstance(error, KeyMissing):

@@ -63,7 +63,7 @@ class Gate:
             return
         grant = work.reserved.pop(api, None)
         _granted.set(grant or await self._turns.acquire(api, work.entry.priority, begun))
-        work.calls[api] += 1
+        work.calls[api] = work.calls.get(api, 0) + 1
         if work.sending:
             work.still_mine()
 

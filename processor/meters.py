@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -74,6 +74,10 @@ class Meters:
         self._steps = Histogram(
             "c2s_step_seconds", "Time of a step", ["step"], registry=made, buckets=_STEP_BUCKETS_S
         )
+        # Looking a label up costs more than counting, and these are counted for every lead.
+        self._attempts_of = cache(self._attempts.labels)
+        self._outcomes_of = cache(self._outcomes.labels)
+        self._steps_of = cache(self._steps.labels)
         self._leads = Histogram(
             "c2s_lead_seconds",
             "From the webhook's acceptance to its event's good end",
@@ -111,7 +115,7 @@ class Meters:
 
     def started(self, action: str, *, expired: bool) -> None:
         """An attempt began; ``expired``: the one before never ended."""
-        self._attempts.labels(action).inc()
+        self._attempts_of(action).inc()
         if expired:
             self._takeovers.inc()
 
@@ -121,9 +125,9 @@ class Meters:
 
     def ended(self, item: Finishing, timings_ms: Mapping[str, int], seconds: float) -> None:
         """An attempt's end is recorded, so many seconds after its webhook was accepted."""
-        self._outcomes.labels(outcome_of(item)).inc()
+        self._outcomes_of(outcome_of(item)).inc()
         for step, ms in timings_ms.items():
-            self._steps.labels(step).observe(ms / 1000)
+            self._steps_of(step).observe(ms / 1000)
         if isinstance(item.outcome, LeadProcessed):
             self._leads.observe(max(0.0, seconds))
 

@@ -6,8 +6,7 @@ the slots with leads that only wait.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 _CROWD = 8  # fewer leads in work seldom have a question at the same moment
 _SHARE = 0.05
@@ -23,16 +22,15 @@ class Rhythm:
         self._in_work = 0
         self._mean_s = 0.0
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """An attempt is under way."""
-        began = self._clock()
+    def began(self) -> float:
+        """An attempt begins; when that was."""
         self._in_work += 1
-        try:
-            yield
-        finally:
-            self._in_work -= 1
-            self._mean_s += _NEWEST * (self._clock() - began - self._mean_s)
+        return self._clock()
+
+    def ended(self, began: float) -> None:
+        """The attempt that began then has ended."""
+        self._in_work -= 1
+        self._mean_s += _NEWEST * (self._clock() - began - self._mean_s)
 
     def gather_s(self) -> float:
         """How long a call may wait now, in seconds."""

@@ -1,7 +1,6 @@
 """One attempt at one event: what the pipeline is handed, and what it leaves behind."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,7 +49,7 @@ class Work:
     sending: bool = False
     step: str = ""
     timings_ms: dict[str, int] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
     reserved: dict[str, Grant] = field(default_factory=dict)
     unrecorded: dict[str, str] = field(default_factory=dict)
     began_at: float = field(init=False)

@@ -5,8 +5,9 @@ takes a batch; a single step is a batch of one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
 
 from schema.budget import Priority, priority_of
 from schema.events import (
@@ -17,6 +18,7 @@ from schema.events import (
     WebhookAccepted,
     encode,
     flat_fields,
+    texts_of,
 )
 from schema.keys import GROUP, Keys
 from schema.scripts import ScriptCall, script
@@ -107,16 +109,16 @@ def read_append(reply: Sequence[Any]) -> list[Appended]:
 BURSTS = frozenset({"webhook", "reconcile"})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A webhooks entry in an instance's hands: its id in the stream, its event and that one's priority."""
+class Entry(Struct, frozen=True):
+    """A webhooks entry in an instance's hands: its id in the stream and its event."""
 
     entry_id: str
     event: WebhookAccepted
-    priority: Priority = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "priority", priority_of(self.event))
+    @property
+    def priority(self) -> Priority:
+        """Its event's."""
+        return priority_of(self.event)
 
     @property
     def is_low(self) -> bool:
@@ -124,8 +126,7 @@ class Entry:
         return self.priority > Priority.NEW
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right to work on one lead, until it lapses or is finished.
 
     Attributes:
@@ -141,8 +142,7 @@ class Lease:
         return f"{self.instance}|{self.fence}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(Struct, frozen=True):
     """The answer to an entry that asked to be worked on.
 
     Attributes:
@@ -163,7 +163,7 @@ class Entered:
     lease: Lease | None = None
     attempt: int = 0
     verify: bool = False
-    steps: Mapping[str, str] = field(default_factory=dict)
+    steps: dict[str, str] = {}
     expired: bool = False
     superseded_by: str = ""
     contact: str = ""
@@ -232,8 +232,7 @@ def _entered(row: Sequence[Any], keys: Keys, entry: Entry, instance: str) -> Ent
     return Entered("run", lease, attempt, verify, steps, row[3] == 1, newer, contact)
 
 
-@dataclass(frozen=True, slots=True)
-class Finishing:
+class Finishing(Struct, frozen=True):
     """How an attempt ends.
 
     Attributes:
@@ -249,8 +248,7 @@ class Finishing:
     clean: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The reply to a finish.
 
     Attributes:
@@ -274,7 +272,7 @@ def finish(
         e = item.entry.event
         names += [item.lease.key, keys.queue(e.lead_id), keys.steps(e.event_id), keys.state(e.lead_id)]
         verb, counted = _verb(item.outcome)
-        outcome = _pairs(encode(item.outcome)) if item.outcome else []
+        outcome = texts_of(item.outcome) if item.outcome else []
         letter = _pairs(_letter(item)) if verb == "dead" else []
         args += [verb, item.entry.entry_id, item.lease.value, str(round(item.delay_s * 1000))]
         args += [counted, "1" if item.clean else "0", str(len(outcome)), str(len(letter))]

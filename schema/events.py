@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from msgspec import Struct, ValidationError, convert
-from msgspec.structs import fields
+from msgspec.structs import astuple, fields
 
 from schema.errors import LeadstreamError
 from schema.times import to_text
@@ -194,13 +194,20 @@ def encode(event: Event) -> dict[str, str]:
 
     ``at`` is left out too where it is None: the appending script stamps it with Redis time.
     """
-    flat: dict[str, str] = {} if isinstance(event, WebhookAccepted) else {"type": event.type}
-    for name, optional in _FIELDS[type(event)]:
-        value = getattr(event, name)
-        if value is None or (optional and value == ""):
-            continue
-        flat[name] = to_text(value) if isinstance(value, datetime) else str(value)
-    return flat
+    texts = texts_of(event)
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def texts_of(event: Event) -> list[str]:
+    """The same as a list, names and values by turns."""
+    texts = [] if isinstance(event, WebhookAccepted) else ["type", event.type]
+    for (name, optional), value in zip(_FIELDS[type(event)], astuple(event), strict=True):
+        if type(value) is str:
+            if value or not optional:
+                texts += (name, value)
+        elif value is not None:
+            texts += (name, to_text(value) if isinstance(value, datetime) else str(value))
+    return texts
 
 
 def decode(flat: Mapping[str, str]) -> Event:

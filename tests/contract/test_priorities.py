@@ -1,7 +1,6 @@
 """Parking and collapsing in `enter` and `tick`, over fakeredis and a real Redis alike."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import fakeredis.aioredis
@@ -262,6 +261,6 @@ async def test_the_next_event_learns_the_last_contact(client):
     await finish(client, create, entered, contact="abc")
     await accept(client, "L1", UPDATE)
     [update] = await read(client)
-    [entered] = await enter(client, [replace(update)])
+    [entered] = await enter(client, [update])
     assert entered.contact == "abc"
     assert 0 < await client.ttl(KEYS.state("L1")) <= 60

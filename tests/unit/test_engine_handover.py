@@ -32,7 +32,6 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
     store.decoded.return_value = [Entry("1-0", event)]
     store.enter.side_effect = StorageUnavailable("cut")
     executor = create_autospec(Executor, instance=True)
-    executor.attempt.return_value = create_autospec(Finishing, instance=True)
     executor.ended.return_value = False
     executor.finish.return_value = Finished(True, next=("1-0", {}))
     store.finish.return_value = asyncio.get_running_loop().create_future()
@@ -42,7 +41,7 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
     engine._tick_at = float("inf")
     work = Work(
         entry=Entry("0-1", event),
-        lease=create_autospec(Lease, instance=True),
+        lease=Lease("key", "me", 1),
         attempt=1,
         verify=False,
         steps={},
@@ -50,7 +49,7 @@ async def test_a_handover_that_redis_cuts_short_is_left_to_the_ticker():
         renewed_at=0.0,
     )
     with capture_logs() as said:
-        engine._ends.record(work, executor.attempt.return_value)
+        engine._ends.record(work, Finishing(work.entry, work.lease, None))
         await asyncio.sleep(0)
         await engine._ends.settled()
     assert [(line["event"], line["loop"]) for line in said] == [("redis.unavailable", "claim")]

@@ -1,7 +1,5 @@
 """How long a call may wait for others: nothing where few leads are in work, else a part of what they take."""
 
-from contextlib import ExitStack
-
 import pytest
 
 from processor.rhythm import Rhythm
@@ -20,8 +18,9 @@ def learnt(lead_s: float) -> tuple[Rhythm, Clock]:
     clock = Clock()
     rhythm = Rhythm(clock)
     for _ in range(200):
-        with rhythm.attempt():
-            clock.now_s += lead_s
+        began = rhythm.began()
+        clock.now_s += lead_s
+        rhythm.ended(began)
     return rhythm, clock
 
 
@@ -29,10 +28,9 @@ def learnt(lead_s: float) -> tuple[Rhythm, Clock]:
 def test_only_in_a_crowd_does_a_call_wait(in_work, waits):
     """A lead alone is never slower for it."""
     rhythm, _ = learnt(0.5)
-    with ExitStack() as stack:
-        for _ in range(in_work):
-            stack.enter_context(rhythm.attempt())
-        assert (rhythm.gather_s() > 0) == waits
+    for _ in range(in_work):
+        rhythm.began()
+    assert (rhythm.gather_s() > 0) == waits
 
 
 @pytest.mark.parametrize(
@@ -41,7 +39,6 @@ def test_only_in_a_crowd_does_a_call_wait(in_work, waits):
 def test_a_twentieth_of_what_leads_take_and_a_tenth_of_a_second_at_most(lead_s, gather_s):
     """So leads that take no time are not held up, and slow ones wait less than anybody notices."""
     rhythm, _ = learnt(lead_s)
-    with ExitStack() as stack:
-        for _ in range(8):
-            stack.enter_context(rhythm.attempt())
-        assert rhythm.gather_s() == pytest.approx(gather_s, rel=0.01)
+    for _ in range(8):
+        rhythm.began()
+    assert rhythm.gather_s() == pytest.approx(gather_s, rel=0.01)
