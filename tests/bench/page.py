@@ -25,7 +25,13 @@ BOUNDS = {
     " rest is the driver and its round trips. Postgres writes meanwhile, and needs less.",
     "end_to_end": "Processor time of each lead's outside calls: three processors share one core here, all"
     " else the other.",
-    "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script.",
+    "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script. The"
+    " least for a lead with all outside calls, alone, is eight: the append, the blocking read, the"
+    " lease (`enter`), a question before each of two look-ups, the send intent, the end (`finish`) and"
+    " the projector's read. The second look-up asks for the CPF that the first one found; both ask in"
+    " the hash slot that all leads share, which no script of a lead's own slot may touch; and the"
+    " intent must be on record before the message leaves. A ninth is the projector's: a lead whose"
+    " calls take longer than a moment is read twice, as received and as ended.",
     "idle": "`BLOCK_SECS`: one blocking read a minute of each; a look for crashed owners every half hour, and"
     " a check of the alerts every three hours, are all that comes on top.",
     "growth": "Of all steps only the record's looks anything up in what has grown, by ids that are random:"
