@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from ops import traces
 from ops.together import end_all
 from processor.executor import Executor
 from processor.store import LeadStore
@@ -52,7 +53,11 @@ class Ends:
     def record(self, work: Work, item: Finishing) -> None:
         """Record an end together with those of others."""
         self._recording.add(work)
-        self._store.finish(item).add_done_callback(partial(self._recorded, work, item))
+        recorded = self._store.finish(item)
+        if traces.on():  # the span of the recording begins now
+            self._see_to(work, item, recorded)
+        else:
+            recorded.add_done_callback(partial(self._recorded, work, item))
 
     async def settled(self) -> None:
         """Wait until nothing that takes a task is left."""
@@ -69,7 +74,10 @@ class Ends:
             return  # given up
         if self._executor.ended(work, item, recorded):
             self._out(work)
-            return
+        else:
+            self._see_to(work, item, recorded)
+
+    def _see_to(self, work: Work, item: Finishing, recorded: asyncio.Future[Finished]) -> None:
         task = asyncio.create_task(self._persist(work, item, recorded))
         self._tasks[task] = work
         task.add_done_callback(self._ended)

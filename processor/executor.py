@@ -114,7 +114,7 @@ class Executor:
         Args:
             work: the attempt.
             item: its end.
-            begun: the first try, where it is under way; see `recorded`.
+            begun: the first try, under way or over already; see `ended`.
         """
         for pause_s in (*_FINISH_TRIES_S, None):
             try:
@@ -146,11 +146,7 @@ class Executor:
         """
         if recorded.cancelled() or recorded.exception() or recorded.result() != ENDED:
             return False
-        if (
-            not isinstance(item.outcome, LeadProcessed)
-            or not isinstance(self.places, OnePlace)
-            or traces.on()
-        ):
+        if not isinstance(item.outcome, LeadProcessed) or not isinstance(self.places, OnePlace):
             return False
         self._count(work, item)
         return True
