@@ -167,7 +167,10 @@ class Forwarder:
         with translated("reading forwards"):
             found = await self._reads.read(streams, count=_MOST_MOVED, block_s=block_s)
         for stream, rows in found:
-            copies = [copy for entry_id, fields in rows if (copy := _copy(entry_id, fields)) is not None]
+            entries = [
+                (entry_id, dict(zip(items[::2], items[1::2], strict=True))) for entry_id, items in rows
+            ]
+            copies = [copy for entry in entries if (copy := _copy(*entry)) is not None]
             await self.store.put(copies)
             with translated("moving forwards"):
                 await self.reader.xdel(stream, *(entry_id for entry_id, _ in rows))

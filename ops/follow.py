@@ -12,7 +12,7 @@ from ops.redis import Client, blocking_client, command_client, translated
 from ops.redis_streams import StreamReads
 from ops.unprojected import position
 from schema.errors import StorageUnavailable
-from schema.events import Event, EventError, decode, text_fields
+from schema.events import Event, EventError, decode, flat_fields, text_fields
 from schema.keys import Keys
 
 _BLOCK_S = 30.0
@@ -121,7 +121,7 @@ async def _read(reads: StreamReads, marks: dict[str, str]) -> list[tuple[str, st
                 raise
             return []  # a stream was deleted under us; it will come again
     return [
-        (key, entry_id.decode(), text_fields(fields))
+        (key, entry_id.decode(), flat_fields(items))
         for key, entries in streams
-        for entry_id, fields in entries
+        for entry_id, items in entries
     ]

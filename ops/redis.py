@@ -11,7 +11,7 @@ Driver errors are translated here: what trying later may mend becomes `StorageUn
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -119,7 +119,18 @@ def _server(
     )
     kind = connection_of(pool)
     pool.connection_class = type("PackedConnection", (_Packed, kind), {})
-    return redis.Redis.from_pool(pool)
+    client = redis.Redis.from_pool(pool)
+    client.set_response_callback("XREAD", _streams(client.response_callbacks["XREAD"]))
+    return client
+
+
+def _streams(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """redis-py makes a dict of each entry, in Python: who reads many asks for them `as_sent`."""
+
+    def streams(reply: Any, *, as_sent: bool = False, **options: Any) -> Any:
+        return reply if as_sent else parse(reply, **options)
+
+    return streams
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from ops.redis import Client
 from ops.redis_cluster import ClusterClient
 from ops.together import end_all
 
-Rows = list[tuple[str, list[tuple[bytes, dict[bytes, bytes]]]]]
+Rows = list[tuple[str, list[tuple[bytes, list[bytes]]]]]
+"""By stream: the id of each entry, and its names and values in turn."""
 Asked = tuple["asyncio.Task[Rows]", dict[str, str]]
 
 
@@ -68,9 +69,12 @@ class StreamReads:
 
     async def _one(self, marks: dict[str, str], count: int, block_s: float) -> Rows:
         block_ms = max(1, round(block_s * 1000)) if block_s > 0 else None  # 0 would mean for ever
-        wanted: Any = marks
-        reply: Any = await self._client.xread(wanted, count=count, block=block_ms)
-        return [(name.decode(), rows) for name, rows in reply or []]
+        block = ("BLOCK", block_ms) if block_ms else ()
+        words = ("COUNT", count, *block, "STREAMS", *marks.keys(), *marks.values())
+        ask: Any = self._client.execute_command  # untyped
+        reply = await ask("XREAD", *words, as_sent=True)
+        pairs = reply.items() if isinstance(reply, dict) else reply or ()
+        return [(name.decode(), rows) for name, rows in pairs]
 
     def _collect(self) -> Rows:
         found: Rows = []

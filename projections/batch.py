@@ -18,15 +18,15 @@ StreamName = Literal["webhooks", "outcomes"]
 Position = tuple[int, StreamName]
 Made = TypeVar("Made")
 
-_INT_MAX = 2**31 - 1
-_BIGINT_MAX = 2**63 - 1
-_LAST_YEAR = 9999
+INT_MAX = 2**31 - 1
+BIGINT_MAX = 2**63 - 1
+LAST_YEAR = 9999
 # As `schema.identity` makes them. Other spellings of a UUID would be other events with the same row.
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII).fullmatch
-_TIMES: dict[type[Event], tuple[str, ...]] = {
+TIMES: dict[type[Event], tuple[str, ...]] = {
     cls: tuple(field.name for field in fields(cls) if "datetime" in str(field.type)) for cls in EVENTS
 }
-_LATEST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -50,7 +50,10 @@ class Fact(Struct, frozen=True, gc=False):
     @property
     def recorded_at(self) -> datetime:
         """The entry's time: the milliseconds of its stream id (at most the year 9999)."""
-        return datetime.fromtimestamp(min(self.ms / 1000, _LATEST_S), UTC)
+        try:
+            return datetime.fromtimestamp(int(self.entry_id.partition("-")[0]) / 1000, UTC)
+        except (ValueError, OverflowError):
+            return _LATEST
 
     @property
     def at(self) -> datetime:
@@ -84,13 +87,11 @@ def _check_storable(event: Event, flat: Mapping[str, str]) -> None:
     """
     if not _CANONICAL(event.event_id):
         raise EventError("the event id is not a UUID as we write it")
-    if isinstance(event, Outcome) and not (
-        0 <= event.attempt <= _INT_MAX and 0 <= event.fence <= _BIGINT_MAX
-    ):
+    if isinstance(event, Outcome) and not (0 <= event.attempt <= INT_MAX and 0 <= event.fence <= BIGINT_MAX):
         raise EventError("attempt or fence is out of range")
-    for name in _TIMES[type(event)]:
+    for name in TIMES[type(event)]:
         time = getattr(event, name)
-        if time is not None and (time.tzinfo is None or not 1 < time.year < _LAST_YEAR):
+        if time is not None and (time.tzinfo is None or not 1 < time.year < LAST_YEAR):
             raise EventError("a time carries no offset or lies beyond all years")
     if "\x00" in "".join(flat.values()):
         values = (getattr(event, field.name) for field in fields(event))
@@ -136,7 +137,7 @@ def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def json_object(text: str | None) -> str | None:
     """Our own small JSON objects, or None where somebody wrote anything else."""
-    if text is None or "u0000" in text:
+    if not text or "u0000" in text:
         return None
     try:
         return text if isinstance(orjson.loads(text), dict) else None

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from ops.redis import Client, translated
 from ops.redis_streams import StreamReads
-from projections.batch import Fact, Position, fact_of
+from projections.batch import Fact, Position
 from projections.checkpoint import START
+from projections.decoding import Entry, facts_of
 from schema.keys import Keys
 
 _LEAST = 10  # entries of a stream in the first read: nobody knows yet how large they are
-_MOST_BYTES = 1_000_000  # of payloads in one reply of a stream: some such replies are held at a time
+_MOST_BYTES = 1_000_000  # of last fields (payloads) in one reply of a stream: some replies are held at a time
 _LONG_S = 0.5  # a batch that takes longer is too large for this Postgres
 _FOR_EVER = float("inf")
 
@@ -34,24 +35,24 @@ class _Lane:
     position: Position
     mark: str = START
     full: bool = False
-    ahead: list[Fact] = field(default_factory=list)
+    ahead: list[Entry] = field(default_factory=list)
 
     def until(self, count: int) -> float:
         """Up to which moment all that this stream has is here, as far as ``count`` entries go."""
         if len(self.ahead) > count:
-            return self.ahead[count - 1].ms
+            return _ms(self.ahead[count - 1])
         if not self.full:
             return _FOR_EVER
-        return self.ahead[-1].ms if self.ahead else -1
+        return _ms(self.ahead[-1]) if self.ahead else -1
 
-    def take(self, count: int, until: float) -> list[Fact]:
+    def take(self, count: int, until: float) -> list[Entry]:
         number = min(count, bisect_right(self.ahead, until, key=_ms))
         taken, self.ahead = self.ahead[:number], self.ahead[number:]
         return taken
 
 
-def _ms(fact: Fact) -> int:
-    return fact.ms
+def _ms(entry: Entry) -> int:
+    return int(entry[0].partition(b"-")[0])
 
 
 class ReadAhead:
@@ -101,12 +102,11 @@ class ReadAhead:
         largest = 0
         for name in short:
             lane, rows = self._lanes[name], found.get(name, ())
-            partition, stream = lane.position
             lane.full = len(rows) >= count
             if rows:
-                lane.ahead += [fact_of(partition, stream, i.decode(), fields) for i, fields in rows]
-                lane.mark = lane.ahead[-1].entry_id
-                largest = max(largest, sum(len(fields.get(b"payload", b"")) for _, fields in rows))
+                lane.ahead += rows
+                lane.mark = rows[-1][0].decode()
+                largest = max(largest, sum([len(items[-1]) for _, items in rows]))
         if largest > _MOST_BYTES:
             self._fewer()
         self._small = largest < _MOST_BYTES // 2
@@ -128,7 +128,8 @@ class ReadAhead:
         for pair in zip(lanes[::2], lanes[1::2], strict=True):
             until = min(lane.until(self._count) for lane in pair)
             for lane in pair:
-                facts += lane.take(self._count, until)
+                partition, stream = lane.position
+                facts += facts_of(partition, stream, lane.take(self._count, until))
         return facts
 
     async def close(self) -> None:

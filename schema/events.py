@@ -179,7 +179,7 @@ _OUTCOMES: tuple[type[Outcome], ...] = (
 
 
 EVENTS: tuple[type[Event], ...] = (WebhookAccepted, *_OUTCOMES)
-_CLASSES: dict[str, type[Event]] = {cls.type: cls for cls in EVENTS}
+CLASSES: dict[str, type[Event]] = {cls.type: cls for cls in EVENTS}
 
 # Of each class: the names of its fields, and whether an empty text is left out.
 _FIELDS: dict[type[Event], tuple[tuple[str, bool], ...]] = {
@@ -218,7 +218,7 @@ def decode(flat: Mapping[str, str]) -> Event:
     """
     kind = flat.get("type", WebhookAccepted.type)
     try:
-        return convert(flat, _CLASSES[kind], strict=False)  # numbers and times are text here
+        return convert(flat, CLASSES[kind], strict=False)  # numbers and times are text here
     except (KeyError, ValidationError) as error:
         raise EventError(f"stream entry of type {kind!r} does not decode: {error}") from error
 
