@@ -7,7 +7,9 @@ then wait for ever, so tasks are cancelled again until they have ended.
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
 
 _AGAIN_S = 0.5
 
@@ -26,6 +28,19 @@ async def end_all(tasks: Iterable["asyncio.Task[Any]"]) -> None:
         waiting = {task for task in waiting if not task.done()}
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def outlasted(work: "asyncio.Future[Made]") -> Made:
+    """The result of what cannot be stopped; our own cancellation waits for its end."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return work.result()
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:

@@ -15,7 +15,8 @@ from ops.postgres import translated
 from ops.redis import Client
 from ops.together import end_all
 from projections import acts, archive, checkpoint, plans
-from projections.batch import Batch, Fact, Position
+from projections.aside import aside
+from projections.batch import Batch, Fact, Position, made
 from projections.model import Apply
 from projections.models import models
 from projections.reading import ReadAhead
@@ -35,6 +36,11 @@ def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
 
 
 Committed = Callable[[Sequence[Fact], float], None]
+
+
+def _last(facts: Sequence[Fact]) -> dict[Position, str]:
+    """The last entry of each stream."""
+    return {(fact.partition, fact.stream): fact.entry_id for fact in facts}
 
 
 def _untold(_facts: Sequence[Fact], _seconds: float) -> None:
@@ -115,17 +121,19 @@ class Projector:
             return
         with suppress(StorageUnavailable, KeyMissing):  # whoever needs it will meet it again
             await self._reader.fill(0)
-            self._next = Batch(self._reader.take())
-            for make in self._makes:
-                await asyncio.sleep(0)
-                self._next.make(make)
+            await aside(self._make_ready)
+
+    def _make_ready(self) -> None:
+        self._next = Batch(self._reader.take())
+        for make in self._makes:
+            self._next.make(make)
 
     async def aclose(self) -> None:
         """End what is still being read."""
         await self._reader.close()
 
     async def _write(self, at: dict[Position, str], facts: Batch) -> None:
-        after: dict[Position, str] = {(f.partition, f.stream): f.entry_id for f in facts}
+        after = made(facts, _last)
         begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):

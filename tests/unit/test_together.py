@@ -6,7 +6,7 @@ import pytest
 
 from ops.dev.errors import DevServerError
 from ops.dev.readiness import Readiness
-from ops.together import end_all, together, until
+from ops.together import end_all, outlasted, together, until
 
 
 async def deaf(lost: int, started: asyncio.Event) -> None:
@@ -66,6 +66,21 @@ async def test_stop_ends_work_and_work_ends_by_itself() -> None:
 
     with pytest.raises(DevServerError, match="gone"):
         await until(asyncio.Event(), failing())
+
+
+async def test_what_cannot_be_stopped_is_waited_for() -> None:
+    """However often its waiter is cancelled, it has ended before the waiter has."""
+    work: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waiter = asyncio.create_task(outlasted(work))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiter.cancel()
+    await asyncio.sleep(0)
+    assert not waiter.done()
+    work.set_result("made")
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert await outlasted(work) == "made"
 
 
 async def test_ready_once_the_first_words_are_heard() -> None:
