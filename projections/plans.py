@@ -5,6 +5,11 @@ autovacuum does on the first day) thinks that reading all of it is cheaper, and 
 grows: every batch would cost more than the one before, and so would the checks of foreign keys.
 """
 
-_OTHERS = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan")
-BY_KEYS = "; ".join(f"SET {name} TO off" for name in _OTHERS)
-AS_USUAL = "; ".join(f"SET {name} TO DEFAULT" for name in _OTHERS)
+_SETTINGS = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",  # made once: none would be better for a batch's own values
+}
+BY_KEYS = "; ".join(f"SET {name} TO {value}" for name, value in _SETTINGS.items())
+AS_USUAL = "; ".join(f"SET {name} TO DEFAULT" for name in _SETTINGS)
