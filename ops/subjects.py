@@ -99,6 +99,8 @@ def named(kind: Kind, text: str) -> Identifier:
 
 Group = tuple[Identifier, ...]
 _WITH_PAYLOAD = (WebhookAccepted, WebhookDuplicated, EventIgnored)
+NAMING = (*_WITH_PAYLOAD, LeadProcessed)
+"""The events that may name somebody."""
 
 
 def groups_of(event: Event, codec: PayloadCodec) -> Iterator[Group]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from projections.batch import Fact, columns, events
+from projections.batch import Fact, columns, events, made
 from schema.events import EventReplayed
 
 _NOTE = """
@@ -21,10 +21,13 @@ ON CONFLICT (entry) DO NOTHING
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Note the batch's; one met again is noted already."""
-    rows = [
+    if rows := made(facts, _noted):
+        await conn.execute(_NOTE, *columns(rows))
+
+
+def _noted(facts: Sequence[Fact]) -> list[tuple[object, ...]]:
+    return [
         (fact.at, event.actor, f"event {event.event_id}", event.reason, f"{fact.partition}:{fact.entry_id}")
         for fact, event in events(facts)
         if isinstance(event, EventReplayed) and event.actor
     ]
-    if rows:
-        await conn.execute(_NOTE, *columns(rows))

@@ -10,7 +10,7 @@ import orjson
 from projections.batch import Fact, columns, fact_of, made
 from projections.copying import copied
 
-_OWN_COLUMNS = ("event_id", "lead_id", "action", "type", "payload")
+_OWN_COLUMNS = ("event_id", "lead_id", "action", "type")
 
 COLUMNS = (
     *("recorded_at", "partition", "stream", "entry_id", "type"),
@@ -30,28 +30,30 @@ ON CONFLICT DO NOTHING
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Archive the batch; months that have no partition yet get one."""
-    rows = made(facts, _rows)
-    days = {row[0].date() for row in rows}
-    months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
-    await conn.execute(_MONTHS, sorted(months))
+    months, rows = made(facts, _archived)
+    await conn.execute(_MONTHS, months)
     if not await copied(conn, "event_log", COLUMNS, rows):
         await conn.execute(_INSERT, *columns(rows))
 
 
-def _rows(facts: Sequence[Fact]) -> list[_Row]:
-    return [row_of(fact) for fact in facts]
+def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], list[_Row]]:
+    """The rows of the facts, and the months they lie in."""
+    rows = [row_of(fact) for fact in facts]
+    days = {row[0].date() for row in rows}
+    months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
+    return sorted(months), rows
 
 
 def row_of(fact: Fact) -> _Row:
-    where = (fact.recorded_at, fact.partition, fact.stream, fact.entry_id)
     event = fact.event
+    where = (fact.recorded_at, fact.partition, fact.stream, fact.entry_id)
     if event is None:
         return (*where, "undecodable", None, None, None, _json(fact.fields), None)
     kept = fact.fields.copy()
+    payload = kept.pop("payload", None)
     for name in _OWN_COLUMNS:
         kept.pop(name, None)
-    about = (event.type, event.event_id, event.lead_id, event.action)
-    return (*where, *about, _json(kept), fact.fields.get("payload"))
+    return (*where, event.type, event.event_id, event.lead_id, event.action, _json(kept), payload)
 
 
 def _json(kept: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from ops.persons import Person, Persons
-from projections.batch import Fact, columns, events
+from projections.batch import Fact, columns, events, made
 from projections.model import Table
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, KeyMissing
@@ -60,6 +60,10 @@ ON CONFLICT (lead_id, person_id) DO UPDATE SET contact_kind = excluded.contact_k
 WHERE excluded.updated_at >= l.updated_at
 """
 
+# By CPF: name, profile, when it was found first and last. By lead and CPF: contact, event and when.
+_People = dict[str, tuple[str | None, str | None, datetime, datetime]]
+_Links = dict[tuple[str, str], tuple[str, str, datetime]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Person:
@@ -78,22 +82,7 @@ class PeopleProjection:
 
     async def apply(self, conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         """Bring both tables up to date with a batch."""
-        people: dict[str, tuple[str | None, str | None, datetime, datetime]] = {}
-        links: dict[tuple[str, str], tuple[str, str, datetime]] = {}
-        for fact, event in events(facts):
-            if not isinstance(event, LeadProcessed):
-                continue
-            for person in self._found(event):
-                name, profile, first, last = people.get(person.cpf, (None, None, fact.at, fact.at))
-                if fact.at >= last:
-                    name, profile = person.name or name, person.profile or profile
-                else:
-                    name, profile = name or person.name, profile or person.profile
-                people[person.cpf] = (name, profile, min(first, fact.at), max(last, fact.at))
-                link = (person.contact_kind, event.event_id, fact.at)
-                known = links.setdefault((event.lead_id, person.cpf), link)
-                if known[2] <= fact.at:
-                    links[event.lead_id, person.cpf] = link
+        people, links = made(facts, self._gathered)
         if people:
             # In one order everywhere, so that two writers could never deadlock.
             who = await self._persons.of(conn, sorted(people))
@@ -102,9 +91,28 @@ class PeopleProjection:
             pairs = [(lead_id, who[cpf].name, *link) for (lead_id, cpf), link in links.items()]
             await conn.execute(_LEAD_PEOPLE, *columns(sorted(pairs)))
 
+    def _gathered(self, facts: Sequence[Fact]) -> tuple[_People, _Links]:
+        """Whom a batch names by CPF, and of which leads."""
+        people: _People = {}
+        links: _Links = {}
+        for fact, event in events(facts):
+            if not isinstance(event, LeadProcessed) or not event.enrichment:
+                continue
+            at = fact.at
+            for person in self._found(event):
+                name, profile, first, last = people.get(person.cpf, (None, None, at, at))
+                if at >= last:
+                    name, profile = person.name or name, person.profile or profile
+                else:
+                    name, profile = name or person.name, profile or person.profile
+                people[person.cpf] = (name, profile, min(first, at), max(last, at))
+                link = (person.contact_kind, event.event_id, at)
+                known = links.setdefault((event.lead_id, person.cpf), link)
+                if known[2] <= at:
+                    links[event.lead_id, person.cpf] = link
+        return people, links
+
     def _found(self, event: LeadProcessed) -> list[_Person]:
-        if not event.enrichment:
-            return []
         try:
             clear = self._codec.open(event.event_id, "enrichment", event.enrichment)
             return [_person(item) for item in orjson.loads(clear)["people"]]

@@ -27,6 +27,8 @@ from schema.events import (
 from schema.status import FINAL, RANKS, STATUS_AFTER, Status
 
 REPLAY = "replay"
+_REPLACEABLE = (None, REPLAY)
+_FAILURES = (AttemptFailed, LeadDeadLettered)
 _ENDS = frozenset({LeadProcessed, LeadDeadLettered, EventIgnored})
 # Of each class: its rank, and the status after it.
 _AFTER: dict[type[Event], tuple[int, Status]] = {
@@ -100,18 +102,18 @@ def _apply(row: Row, fact: Fact, event: Event) -> None:
         if isinstance(event, EventIgnored) and event.reason != ERASED:
             _take_webhook(row, fact, event)
     rank, status = _AFTER[kind]
-    if (fence, rank) <= (row.fence, row.rank):
+    if fence < row.fence or (fence == row.fence and rank <= row.rank):
         return
     if status is Status.PROCESSING and row.status in FINAL:
         return  # a repeat that Redis had forgotten: the event keeps its end until it has another
     row.fence, row.rank, row.status = fence, rank, status
     if isinstance(event, Outcome):
-        _enter_state(row, event, fact.at)
+        _enter_state(row, fact, event)
 
 
 def _take_webhook(row: Row, fact: Fact, event: WebhookAccepted | EventIgnored) -> None:
     """The webhook itself: the first that came counts, but a replayed copy only until a first-hand one."""
-    if row.source not in (None, REPLAY):
+    if row.source not in _REPLACEABLE:
         return
     if row.source is None or event.source != REPLAY:
         row.raw_payload, row.source = event.payload, event.source
@@ -119,27 +121,27 @@ def _take_webhook(row: Row, fact: Fact, event: WebhookAccepted | EventIgnored) -
             row.version, row.entry_id = event.version, fact.entry_id
 
 
-def _enter_state(row: Row, event: Outcome, at: datetime) -> None:
+def _enter_state(row: Row, fact: Fact, event: Outcome) -> None:
     row.instance = event.instance
     row.attempt = event.attempt
-    row.processed_at = at if type(event) in _ENDS else None
+    row.processed_at = fact.at if type(event) in _ENDS else None
     row.retry_at = row.result = None
-    row.retry_count = max(event.attempt - 1, 0)
+    row.retry_count = event.attempt - 1 if event.attempt else 0
     if isinstance(event, ProcessingStarted):
         return
     row.keep_error = False
     row.error_message = row.step = row.error_code = row.error_api = None
-    if isinstance(event, AttemptFailed | LeadDeadLettered):
+    if isinstance(event, LeadProcessed):
+        row.result, row.message_ref = event.result or None, event.message_ref or row.message_ref
+        row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
+        row.message = event.message or row.message
+    elif isinstance(event, _FAILURES):
         row.error_message, row.step = event.error or None, event.step or None
         row.error_code, row.error_api = event.code or None, event.api or None
         if isinstance(event, LeadDeadLettered) or event.counted == 1:
             row.retry_count = event.attempt
         if isinstance(event, AttemptFailed):
             row.retry_at = event.retry_at
-    elif isinstance(event, LeadProcessed):
-        row.result, row.message_ref = event.result or None, event.message_ref or row.message_ref
-        row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
-        row.message = event.message or row.message
     elif isinstance(event, EventReplayed):
         row.reopened = True
     elif isinstance(event, EventIgnored):

@@ -44,7 +44,7 @@ INSERT INTO webhook_events AS w
     (id, lead_id, hook_action, received_at, status, fence, rank, processed_at, error_message, retry_count,
      attempt, result, message_ref, step, error_code, error_api, retry_at, timings, calls, message, instance,
      raw_payload, source, version, partition, entry_id)
-SELECT id, lead_id, hook_action, received_at, status, greatest(fence, 0), greatest(rank, 0), processed_at,
+SELECT id, lead_id, hook_action, received_at, status, fence, rank, processed_at,
     error_message, retry_count, attempt, result, message_ref, step, error_code, error_api, retry_at, timings,
     calls, message, instance, raw_payload, source, version, partition, entry_id
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bigint[], $7::smallint[],
@@ -164,9 +164,7 @@ async def _if_taken(conn: asyncpg.Connection, row: Row, payload: str | None) -> 
 
 def row_of(row: Row) -> tuple[object, ...]:
     """The row as a table takes it that does not have it yet."""
-    made = list(_row(row, _jsonb(row)))
-    made[5:7] = max(row.fence, 0), max(row.rank, 0)
-    return tuple(made)
+    return _row(row, _jsonb(row))
 
 
 def _row(row: Row, payload: str | None) -> tuple[object, ...]:
@@ -176,8 +174,8 @@ def _row(row: Row, payload: str | None) -> tuple[object, ...]:
         row.action,
         row.received_at,
         row.status,
-        row.fence,
-        row.rank,
+        max(0, row.fence),
+        max(0, row.rank),
         row.processed_at,
         row.error_message,
         row.retry_count,

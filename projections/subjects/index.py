@@ -5,19 +5,23 @@ A fact met again finds its identifiers known and changes nothing, so what is the
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import structlog
 
-from ops.subjects import Group, Hashes, groups_of
+from ops.subjects import NAMING, Group, Hashes, groups_of
 from projections.batch import Fact, columns, events, made
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, KeyMissing
+from schema.events import Event
 
 log = structlog.get_logger()
 
-_KNOWN = "SELECT hash, subject_id FROM subject_index WHERE hash = ANY($1::text[])"
+# One text, for each element of an array costs us as much as the look-up costs Postgres.
+_KNOWN = """
+SELECT hash, subject_id::text FROM subject_index WHERE hash = ANY(string_to_array($1, ','))
+"""
 _SUBJECTS = "INSERT INTO subjects (id, first_seen_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[])"
 _INDEX = """
 INSERT INTO subject_index (hash, kind, subject_id) SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
@@ -47,14 +51,16 @@ class SubjectIndex:
             for fact, lead_id, group in named
         ]
         every = sorted({name for _, _, group in hashed for name, _ in group})
-        owner: dict[str, UUID] = {r["hash"]: r["subject_id"] for r in await conn.fetch(_KNOWN, every)}
-        fresh: dict[UUID, datetime] = {}
-        index: dict[str, tuple[str, UUID]] = {}
-        links: set[tuple[UUID, str]] = set()
+        owner: dict[str, str] = {
+            r["hash"]: r["subject_id"] for r in await conn.fetch(_KNOWN, ",".join(every))
+        }
+        fresh: dict[str, datetime] = {}
+        index: dict[str, tuple[str, str]] = {}
+        links: set[tuple[str, str]] = set()
         for at, lead_id, group in hashed:
             subject = next((owner[name] for name, _ in group if name in owner), None)
             if subject is None:
-                subject = uuid4()
+                subject = str(uuid4())
                 fresh[subject] = at
             for name, kind in group:
                 if name not in owner:
@@ -68,15 +74,14 @@ class SubjectIndex:
         await conn.execute(_LEADS, *columns(sorted(links)))
 
     def _named(self, facts: Sequence[Fact]) -> list[tuple[Fact, str, Group]]:
-        return [(fact, event.lead_id, group) for fact, event in events(facts) for group in self._groups(fact)]
+        naming = ((fact, event) for fact, event in events(facts) if isinstance(event, NAMING))
+        return [(fact, event.lead_id, group) for fact, event in naming for group in self._groups(event)]
 
-    def _groups(self, fact: Fact) -> list[Group]:
-        assert fact.event is not None  # noqa: S101 -- of `events`
+    def _groups(self, event: Event) -> list[Group]:
         try:
-            return [group for group in groups_of(fact.event, self._codec) if group]
+            return [group for group in groups_of(event, self._codec) if group]
         except KeyMissing:
             raise  # nothing is wrong with the fact: it waits for the operator
         except CodecError as error:
-            event_id = fact.event.event_id
-            log.error("subject.unreadable", event_id=event_id, kind=type(error).__name__)  # noqa: TRY400
+            log.error("subject.unreadable", event_id=event.event_id, kind=type(error).__name__)  # noqa: TRY400
             return []
