@@ -7,14 +7,26 @@ from typing import Any
 import asyncpg
 import orjson
 
+from projections import copying
 from projections.batch import Fact, columns, fact_of, made
-from projections.copying import copied
+from projections.copying import Copy
 
 _OWN_COLUMNS = ("event_id", "lead_id", "action", "type")
 
-COLUMNS = (
-    *("recorded_at", "partition", "stream", "entry_id", "type"),
-    *("event_id", "lead_id", "hook_action", "fields", "payload"),
+COPY = Copy(
+    "event_log",
+    {
+        "recorded_at": copying.timestamptz,
+        "partition": copying.smallint,
+        "stream": copying.text,
+        "entry_id": copying.text,
+        "type": copying.text,
+        "event_id": copying.uuid,
+        "lead_id": copying.text,
+        "hook_action": copying.text,
+        "fields": copying.jsonb,
+        "payload": copying.text,
+    },
 )
 _Row = tuple[datetime, *tuple[object, ...]]
 _NO_SUCH_YEAR = 2200  # an entry with a forged id goes to the default partition
@@ -30,18 +42,18 @@ ON CONFLICT DO NOTHING
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Archive the batch; months that have no partition yet get one."""
-    months, rows = made(facts, _archived)
+    months, data = made(facts, _archived)
     await conn.execute(_MONTHS, months)
-    if not await copied(conn, "event_log", COLUMNS, rows):
-        await conn.execute(_INSERT, *columns(rows))
+    if not await COPY.sent(conn, data):
+        await conn.execute(_INSERT, *columns([row_of(fact) for fact in facts]))
 
 
-def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], list[_Row]]:
-    """The rows of the facts, and the months they lie in."""
+def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], bytes]:
+    """The months that the facts lie in, and their rows as COPY sends them."""
     rows = [row_of(fact) for fact in facts]
     days = {row[0].date() for row in rows}
     months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
-    return sorted(months), rows
+    return sorted(months), COPY.encoded(rows)
 
 
 def row_of(fact: Fact) -> _Row:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from projections import copying
 from projections.batch import Fact, columns, events, json_object, made
-from projections.copying import MANY, copied
+from projections.copying import MANY, Copy
 from projections.model import Table
 from schema.erasing import ERASED
 from schema.events import (
@@ -53,12 +54,26 @@ _FINALS = (LeadProcessed, LeadDeadLettered)
 _FAILURES = (AttemptFailed, LeadDeadLettered)
 _LIFE_OR_DEATH = (LeadDeadLettered, EventReplayed, LeadProcessed)
 
-_ATTEMPT = (
-    *("event_id", "fence", "attempt", "instance", "started_at"),
-    *("ended_at", "ending", "step", "error_code", "error_api", "error_message", "counted", "calls"),
+_ATTEMPT = Copy(
+    "attempts",
+    {
+        "event_id": copying.uuid,
+        "fence": copying.bigint,
+        "attempt": copying.integer,
+        "instance": copying.text,
+        "started_at": copying.timestamptz,
+        "ended_at": copying.timestamptz,
+        "ending": copying.text,
+        "step": copying.text,
+        "error_code": copying.text,
+        "error_api": copying.text,
+        "error_message": copying.text,
+        "counted": copying.boolean,
+        "calls": copying.jsonb,
+    },
 )
-_ENDS_AT = _ATTEMPT.index("ended_at")  # what its begin tells stands before
-_NO_END = (None,) * (len(_ATTEMPT) - _ENDS_AT)
+_ENDS_AT = _ATTEMPT.columns.index("ended_at")  # what its begin tells stands before
+_NO_END = (None,) * (len(_ATTEMPT.columns) - _ENDS_AT)
 # What a batch does not tell of an attempt (its begin or its end) stays as it is.
 _ATTEMPTS = """
 INSERT INTO attempts AS a (event_id, fence, attempt, instance, started_at, ended_at, ending, step, error_code,
@@ -92,9 +107,19 @@ FROM (SELECT event_id, count(*) AS number FROM fresh GROUP BY event_id) AS x
 WHERE w.id = x.event_id
 """
 
-_LEAD = (
-    *("lead_id", "event_id", "hook_action", "status", "result"),
-    *("message_ref", "contact", "fence", "updated_at"),
+_LEAD = Copy(
+    "lead_state",
+    {
+        "lead_id": copying.text,
+        "event_id": copying.uuid,
+        "hook_action": copying.text,
+        "status": copying.text,
+        "result": copying.text,
+        "message_ref": copying.text,
+        "contact": copying.text,
+        "fence": copying.bigint,
+        "updated_at": copying.timestamptz,
+    },
 )
 # One text, for each element of an array costs us as much as the look-up costs Postgres. An id that holds the
 # mark between them is not found, so its row is not new to COPY and all of them are upserted.
@@ -134,11 +159,13 @@ class _Told(NamedTuple):
 
     Attributes:
         begun: attempts that began in the batch: most likely nothing is known of them yet.
+        copies: the same as COPY sends them.
         ended: those that only ended in it.
         alive: events that are no dead letter, or no longer.
     """
 
     begun: list[_Row]
+    copies: bytes
     ended: list[_Row]
     duplicates: list[_Row]
     leads: list[_Row]
@@ -159,7 +186,7 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
     told = made(facts, _told)
     ended = told.ended
-    if not await copied(conn, "attempts", _ATTEMPT, told.begun):
+    if not await _ATTEMPT.sent(conn, told.copies):
         ended = [*told.begun, *ended]
     if ended:
         await conn.execute(_ATTEMPTS, *columns(ended))
@@ -179,7 +206,7 @@ async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:
             row["lead_id"]
             for row in await conn.fetch(_LEADS_KNOWN, "\x1f".join([str(row[0]) for row in rows]))
         }
-        if await copied(conn, "lead_state", _LEAD, [row for row in rows if row[0] not in known]):
+        if await _LEAD.sent(conn, _LEAD.encoded([row for row in rows if row[0] not in known])):
             rows = [row for row in rows if row[0] in known]
     if rows:
         await conn.execute(_STATE, *columns(rows))
@@ -207,8 +234,10 @@ def _told(facts: Sequence[Fact]) -> _Told:
             last[event.event_id] = fact, event
         if isinstance(event, _FINALS):
             _end(ends, fact, event)
+    whole = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
     return _Told(
-        begun=[(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()],
+        begun=whole,
+        copies=_ATTEMPT.encoded(whole),
         ended=list(ended.values()),
         duplicates=duplicates,
         leads=[_final(end) for end in ends.values()],

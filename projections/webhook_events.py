@@ -8,8 +8,9 @@ import asyncpg
 import orjson
 import structlog
 
+from projections import copying
 from projections.batch import Fact, columns, json_object, made
-from projections.copying import MANY, copied
+from projections.copying import Copy
 from projections.model import Table
 from projections.rows import REPLAY, Row, fold
 
@@ -24,11 +25,36 @@ TABLES = (
     ),
 )
 
-COLUMNS = (
-    *("id", "lead_id", "hook_action", "received_at", "status", "fence", "rank", "processed_at"),
-    *("error_message", "retry_count", "attempt", "result", "message_ref", "step", "error_code", "error_api"),
-    *("retry_at", "timings", "calls", "message", "instance", "raw_payload", "source", "version"),
-    *("partition", "entry_id"),
+COPY = Copy(
+    "webhook_events",
+    {
+        "id": copying.uuid,
+        "lead_id": copying.text,
+        "hook_action": copying.text,
+        "received_at": copying.timestamptz,
+        "status": copying.text,
+        "fence": copying.bigint,
+        "rank": copying.smallint,
+        "processed_at": copying.timestamptz,
+        "error_message": copying.text,
+        "retry_count": copying.integer,
+        "attempt": copying.integer,
+        "result": copying.text,
+        "message_ref": copying.text,
+        "step": copying.text,
+        "error_code": copying.text,
+        "error_api": copying.text,
+        "retry_at": copying.timestamptz,
+        "timings": copying.jsonb,
+        "calls": copying.jsonb,
+        "message": copying.text,
+        "instance": copying.text,
+        "raw_payload": copying.jsonb,
+        "source": copying.text,
+        "version": copying.text,
+        "partition": copying.smallint,
+        "entry_id": copying.text,
+    },
 )
 
 # Of a batch that does not hold the webhook itself, or a replayed copy of it: the row is there most likely.
@@ -90,10 +116,10 @@ WHERE w.id = x.id AND (x.fence, x.rank) > (w.fence, w.rank)
 
 
 class _Parted(NamedTuple):
-    """Rows that are most likely new, those as the table takes them, and all the others."""
+    """Rows that are most likely new, the same as COPY sends them, and all the others."""
 
     fresh: list[Row]
-    copies: list[tuple[object, ...]]
+    copies: bytes
     others: list[Row]
 
 
@@ -113,7 +139,7 @@ def _of_batch(facts: Sequence[Fact]) -> _Parted:
 
 def _parted(rows: Sequence[Row]) -> _Parted:
     fresh = [row for row in rows if row.source not in _KNOWN_SOURCES]
-    copies = [row_of(row) for row in fresh] if len(fresh) >= MANY else []
+    copies = COPY.encoded([row_of(row) for row in fresh])
     return _Parted(fresh, copies, [row for row in rows if row.source in _KNOWN_SOURCES])
 
 
@@ -126,9 +152,9 @@ async def _write(conn: asyncpg.Connection, rows: _Parted) -> None:
         await _updated(conn, left)
 
 
-async def _added(conn: asyncpg.Connection, rows: Sequence[tuple[object, ...]]) -> bool:
+async def _added(conn: asyncpg.Connection, copies: bytes) -> bool:
     try:
-        return await copied(conn, "webhook_events", COLUMNS, rows)
+        return await COPY.sent(conn, copies)
     except _REFUSED:
         return False
 

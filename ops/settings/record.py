@@ -9,7 +9,7 @@ LEAST_KEPT = 1_000  # LOOKBACK of schema/lua/append.lua
 class Record(BaseSettings):
     """The record."""
 
-    projector_batch: int = Field(2_000, ge=1, le=10_000, description="most entries per transaction")
+    projector_batch: int = Field(4_000, ge=1, le=10_000, description="most entries per transaction")
     trim_keep: int = Field(
         10_000, ge=0, description="newest entries of each stream that stay in Redis; 0 = never trim"
     )

@@ -91,7 +91,7 @@ async def main(rounds: int, events: int) -> None:
     for _ in range(rounds):
         await conn.execute(EMPTY)
         async with meter.measured("copy_log", len(entries)):
-            await copied(conn, "event_log", archive.COLUMNS, entries)
+            await copied(conn, "event_log", archive.COPY.columns, entries)
         await conn.execute(EMPTY)
         made = Projector(conn, redis, partitions=1, batch=batch, models=read_models(PlainCodec()))
         async with meter.measured("project", len(entries)):
@@ -99,7 +99,7 @@ async def main(rounds: int, events: int) -> None:
                 pass
         await conn.execute(EMPTY)
         async with meter.measured("copy_rows", len(tuples)):
-            await copied(conn, "webhook_events", webhook_events.COLUMNS, tuples)
+            await copied(conn, "webhook_events", webhook_events.COPY.columns, tuples)
         await conn.execute(EMPTY)
         async with meter.measured("upsert", len(rows)):
             for start in range(0, len(rows), batch):
