@@ -1,7 +1,7 @@
 """`event_log`: every entry of both streams, as it stood."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,19 +16,20 @@ _OWN_COLUMNS = ("event_id", "lead_id", "action", "type")
 COPY = Copy(
     "event_log",
     {
-        "recorded_at": copying.timestamptz,
-        "partition": copying.smallint,
-        "stream": copying.text,
+        "recorded_at": copying.milliseconds,
+        "partition": copying.few(copying.smallint),
+        "stream": copying.few(copying.text),
         "entry_id": copying.text,
-        "type": copying.text,
+        "type": copying.few(copying.text),
         "event_id": copying.uuid,
         "lead_id": copying.text,
-        "hook_action": copying.text,
+        "hook_action": copying.few(copying.text),
         "fields": copying.jsonb,
         "payload": copying.text,
     },
 )
-_Row = tuple[datetime, *tuple[object, ...]]
+_DAY_MS = 86_400_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_SUCH_YEAR = 2200  # an entry with a forged id goes to the default partition
 _MONTHS = "SELECT ensure_event_log_partitions(month, 1) FROM unnest($1::timestamptz[]) AS month"
 _INSERT = """
@@ -50,15 +51,21 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
 
 def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], bytes]:
     """The months that the facts lie in, and their rows as COPY sends them."""
-    rows = [row_of(fact) for fact in facts]
-    days = {row[0].date() for row in rows}
+    times = [fact.ms for fact in facts]
+    days = [_EPOCH + timedelta(days=number) for number in {ms // _DAY_MS for ms in times}]
     months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
+    rows = [(ms, *_row(fact)) for ms, fact in zip(times, facts, strict=True)]
     return sorted(months), COPY.encoded(rows)
 
 
-def row_of(fact: Fact) -> _Row:
+def row_of(fact: Fact) -> tuple[object, ...]:
+    """The row of a fact, in the order of `COPY`'s columns."""
+    return (fact.recorded_at, *_row(fact))
+
+
+def _row(fact: Fact) -> tuple[object, ...]:
+    where = (fact.partition, fact.stream, fact.entry_id)
     event = fact.event
-    where = (fact.recorded_at, fact.partition, fact.stream, fact.entry_id)
     if event is None:
         return (*where, "undecodable", None, None, None, _json(fact.fields), None)
     kept = fact.fields.copy()

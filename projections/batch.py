@@ -1,7 +1,7 @@
 """A batch of stream entries on its way into Postgres."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +26,7 @@ _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII).
 TIMES: dict[type[Event], tuple[str, ...]] = {
     cls: tuple(field.name for field in fields(cls) if "datetime" in str(field.type)) for cls in EVENTS
 }
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 1000
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -44,16 +44,13 @@ class Fact(Struct, frozen=True, gc=False):
 
     @property
     def ms(self) -> int:
-        """The milliseconds of its stream id."""
-        return int(self.entry_id.partition("-")[0])
+        """The milliseconds of its stream id (at most the year 9999)."""
+        return min(int(self.entry_id.partition("-")[0]), _LATEST_MS)
 
     @property
     def recorded_at(self) -> datetime:
-        """The entry's time: the milliseconds of its stream id (at most the year 9999)."""
-        try:
-            return datetime.fromtimestamp(int(self.entry_id.partition("-")[0]) / 1000, UTC)
-        except (ValueError, OverflowError):
-            return _LATEST
+        """The entry's time: the milliseconds of its stream id."""
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
 
     @property
     def at(self) -> datetime:
@@ -100,11 +97,16 @@ def _check_storable(event: Event, flat: Mapping[str, str]) -> None:
 
 
 class Batch(list[Fact]):
-    """Facts that are written together, and what was made of them (see `made`)."""
+    """Facts that are written together, and what was made of them (see `made`).
+
+    Attributes:
+        events: see `events`.
+    """
 
     def __init__(self, facts: Iterable[Fact]) -> None:
         super().__init__(facts)
         self.made: dict[Callable[[Sequence[Fact]], Any], Any] = {}
+        self.events = [(fact, fact.event) for fact in self if fact.event is not None]
 
     def make(self, make: Callable[[Sequence[Fact]], Any]) -> None:
         """Do already what `made` would do."""
@@ -125,8 +127,10 @@ def made(facts: Sequence[Fact], make: Callable[[Sequence[Fact]], Made]) -> Made:
     return found
 
 
-def events(facts: Iterable[Fact]) -> Iterator[tuple[Fact, Event]]:
+def events(facts: Iterable[Fact]) -> Iterable[tuple[Fact, Event]]:
     """The facts that decode, with their events."""
+    if isinstance(facts, Batch):
+        return facts.events
     return ((fact, fact.event) for fact in facts if fact.event is not None)
 
 

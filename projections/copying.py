@@ -6,7 +6,7 @@ that is there already takes the whole COPY back.
 """
 
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -22,47 +22,69 @@ _END = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+_EPOCH_US = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _US
 
 _size = struct.Struct(">i").pack
+_json = struct.Struct(">ib").pack  # its size and the version of the form
 _int2 = struct.Struct(">ih").pack
 _int4 = struct.Struct(">ii").pack
 _int8 = struct.Struct(">iq").pack
 _bool = struct.Struct(">i?").pack
 
-Kind = Callable[[Iterable[Any]], list[bytes]]
-"""Puts the values of a column, which may be None, into the form of its type."""
+Kind = Callable[[Sequence[Any]], list[bytes]]
+"""Puts the values of a column into the form of its type; any of them may be None."""
 
 
-def text(values: Iterable[str | None]) -> list[bytes]:
+def text(values: Sequence[str | None]) -> list[bytes]:
     return [_NULL if v is None else _size(len(b := v.encode())) + b for v in values]
 
 
-def jsonb(values: Iterable[str | None]) -> list[bytes]:
-    return [_NULL if v is None else _size(len(b := v.encode()) + 1) + b"\1" + b for v in values]
+def jsonb(values: Sequence[str | None]) -> list[bytes]:
+    return [_NULL if v is None else _json(len(b := v.encode()) + 1, 1) + b for v in values]
 
 
-def uuid(values: Iterable[str | None]) -> list[bytes]:
-    return [_NULL if v is None else b"\0\0\0\x10" + bytes.fromhex(v.replace("-", "")) for v in values]
+def uuid(values: Sequence[str | None]) -> list[bytes]:
+    if None in values:
+        there = iter(uuid([value for value in values if value is not None]))
+        return [_NULL if value is None else next(there) for value in values]
+    digits = bytes.fromhex("".join(values).replace("-", ""))  # type: ignore[arg-type]  # none is None
+    return [b"\0\0\0\x10" + digits[at : at + 16] for at in range(0, len(digits), 16)]
 
 
-def timestamptz(values: Iterable[datetime | None]) -> list[bytes]:
+def timestamptz(values: Sequence[datetime | None]) -> list[bytes]:
     return [_NULL if v is None else _int8(8, (v - _EPOCH) // _US) for v in values]
 
 
-def smallint(values: Iterable[int | None]) -> list[bytes]:
+def milliseconds(values: Sequence[int]) -> list[bytes]:
+    """Of timestamps, as milliseconds since 1970; none may be None."""
+    return [_int8(8, v * 1000 - _EPOCH_US) for v in values]
+
+
+def smallint(values: Sequence[int | None]) -> list[bytes]:
     return [_NULL if v is None else _int2(2, v) for v in values]
 
 
-def integer(values: Iterable[int | None]) -> list[bytes]:
+def integer(values: Sequence[int | None]) -> list[bytes]:
     return [_NULL if v is None else _int4(4, v) for v in values]
 
 
-def bigint(values: Iterable[int | None]) -> list[bytes]:
+def bigint(values: Sequence[int | None]) -> list[bytes]:
     return [_NULL if v is None else _int8(8, v) for v in values]
 
 
-def boolean(values: Iterable[bool | None]) -> list[bytes]:
+def boolean(values: Sequence[bool | None]) -> list[bytes]:
     return [_NULL if v is None else _bool(1, v) for v in values]
+
+
+def few(kind: Kind) -> Kind:
+    """A column in which few values come again and again: each is put into its form once."""
+
+    def encoded(values: Sequence[Any]) -> list[bytes]:
+        distinct = list(set(values))
+        known = dict(zip(distinct, kind(distinct), strict=True))
+        return [known[value] for value in values]
+
+    return encoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _flat(entries: Sequence[list[bytes]]) -> list[dict[str, str]] | None:
     if len(values) != number or sum(map(len, shapes)) != number:
         return None
     left = iter(values)
-    return [dict(zip(names, left, strict=False)) for names in shapes]  # `zip` takes of `left` what it pairs
+    return [dict(zip(names, left)) for names in shapes]  # noqa: B905 -- takes of `left` what it pairs
 
 
 @lru_cache(maxsize=200)
