@@ -13,7 +13,7 @@ from ops.together import outlasted
 
 Made = TypeVar("Made")
 
-_TURN_S = 0.0002  # of the interpreter's 5 ms Postgres would have its answer read late each time
+_TURN_S = 0.00005  # of the interpreter's 5 ms Postgres would have its answer read late each time
 
 
 async def aside(work: Callable[[], Made]) -> Made:

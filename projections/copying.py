@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import asyncpg
@@ -101,15 +101,16 @@ class Copy:
 
     def encoded(self, rows: Sequence[tuple[object, ...]]) -> bytes:
         """The rows as COPY sends them; nothing where they are too few."""
-        if len(rows) < MANY:
-            return b""
-        fields = [
-            kind(column) for kind, column in zip(self.kinds.values(), zip(*rows, strict=True), strict=True)
-        ]
+        return whole(self.each(rows)) if len(rows) >= MANY else b""
+
+    def each(self, rows: Sequence[tuple[object, ...]]) -> list[bytes]:
+        """The rows in their binary form, for `whole`."""
+        if not rows:
+            return []
+        columns = zip(*rows, strict=True)
+        fields = [kind(column) for kind, column in zip(self.kinds.values(), columns, strict=True)]
         begin = len(fields).to_bytes(2, "big")
-        return b"".join(
-            (_BEGIN, *chain.from_iterable(zip(repeat(begin, len(rows)), *fields, strict=True)), _END)
-        )
+        return [b"".join(row) for row in zip(repeat(begin, len(rows)), *fields, strict=True)]
 
     async def sent(self, conn: asyncpg.Connection, data: bytes) -> bool:
         """Add new rows, within the caller's transaction.
@@ -127,6 +128,11 @@ class Copy:
         except asyncpg.UniqueViolationError:
             return False
         return True
+
+
+def whole(rows: Sequence[bytes]) -> bytes:
+    """Rows as COPY sends them; nothing where they are too few."""
+    return b"".join((_BEGIN, *rows, _END)) if len(rows) >= MANY else b""
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -38,23 +38,24 @@ TABLES = (
 )
 
 # The newest finding counts; an older one that comes late (another partition's) fills gaps only.
-_PEOPLE = """
-INSERT INTO people AS p (cpf, cpf_sealed, name, profile, found_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-ON CONFLICT (cpf) DO UPDATE SET
-    name = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.name, p.name)
-                ELSE coalesce(p.name, excluded.name) END,
-    profile = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.profile, p.profile)
-                   ELSE coalesce(p.profile, excluded.profile) END,
-    found_at = least(p.found_at, excluded.found_at), updated_at = greatest(p.updated_at, excluded.updated_at)
-"""
-
-_LEAD_PEOPLE = """
+_UPSERT = """
+WITH written AS (
+    INSERT INTO people AS p (cpf, cpf_sealed, name, profile, found_at, updated_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+    ON CONFLICT (cpf) DO UPDATE SET
+        name = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.name, p.name)
+                    ELSE coalesce(p.name, excluded.name) END,
+        profile = CASE WHEN excluded.updated_at >= p.updated_at THEN coalesce(excluded.profile, p.profile)
+                       ELSE coalesce(p.profile, excluded.profile) END,
+        found_at = least(p.found_at, excluded.found_at),
+        updated_at = greatest(p.updated_at, excluded.updated_at)
+    RETURNING id, cpf
+)
 INSERT INTO lead_people AS l (lead_id, person_id, contact_kind, event_id, updated_at)
-SELECT x.lead_id, p.id, x.contact_kind, x.event_id, x.updated_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[])
+SELECT x.lead_id, written.id, x.contact_kind, x.event_id, x.updated_at
+FROM unnest($7::text[], $8::text[], $9::text[], $10::uuid[], $11::timestamptz[])
     AS x(lead_id, cpf, contact_kind, event_id, updated_at)
-JOIN people p USING (cpf)
+JOIN written USING (cpf)
 ON CONFLICT (lead_id, person_id) DO UPDATE SET contact_kind = excluded.contact_kind,
     event_id = excluded.event_id, updated_at = excluded.updated_at
 WHERE excluded.updated_at >= l.updated_at
@@ -87,9 +88,8 @@ class PeopleProjection:
             # In one order everywhere, so that two writers could never deadlock.
             who = await self._persons.of(conn, sorted(people))
             rows = [(*_row(who[cpf], cpf, *found[:2]), *found[2:]) for cpf, found in people.items()]
-            await conn.execute(_PEOPLE, *columns(sorted(rows, key=itemgetter(0))))
             pairs = [(lead_id, who[cpf].name, *link) for (lead_id, cpf), link in links.items()]
-            await conn.execute(_LEAD_PEOPLE, *columns(sorted(pairs)))
+            await conn.execute(_UPSERT, *columns(sorted(rows, key=itemgetter(0))), *columns(sorted(pairs)))
 
     def _gathered(self, facts: Sequence[Fact]) -> tuple[_People, _Links]:
         """Whom a batch names by CPF, and of which leads."""

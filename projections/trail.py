@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from projections import copying
 from projections.batch import Fact, columns, events, json_object, made
-from projections.copying import MANY, Copy
+from projections.copying import MANY, Copy, whole
 from projections.model import Table
 from schema.erasing import ERASED
 from schema.events import (
@@ -159,7 +159,7 @@ class _Told(NamedTuple):
 
     Attributes:
         begun: attempts that began in the batch: most likely nothing is known of them yet.
-        copies: the same as COPY sends them.
+        copies: the same as COPY sends them; so are `lead_copies`, each by itself.
         ended: those that only ended in it.
         alive: events that are no dead letter, or no longer.
     """
@@ -169,6 +169,7 @@ class _Told(NamedTuple):
     ended: list[_Row]
     duplicates: list[_Row]
     leads: list[_Row]
+    lead_copies: list[bytes]
     dead: list[_Row]
     alive: list[str]
 
@@ -192,21 +193,20 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         await conn.execute(_ATTEMPTS, *columns(ended))
     if told.duplicates:
         await conn.execute(_DUPLICATES, *columns(told.duplicates))
-    await _write_leads(conn, told.leads)
+    await _write_leads(conn, told.leads, told.lead_copies)
     if told.dead:
         await conn.execute(_DEAD, *columns(told.dead))
     if told.alive:
         await conn.execute(_ALIVE, ",".join(told.alive))
 
 
-async def _write_leads(conn: asyncpg.Connection, rows: list[_Row]) -> None:
+async def _write_leads(conn: asyncpg.Connection, rows: list[_Row], copies: list[bytes]) -> None:
     """One row per lead that reached an end in the batch."""
     if len(rows) >= MANY:
-        known = {
-            row["lead_id"]
-            for row in await conn.fetch(_LEADS_KNOWN, "\x1f".join([str(row[0]) for row in rows]))
-        }
-        if await _LEAD.sent(conn, _LEAD.encoded([row for row in rows if row[0] not in known])):
+        asked = "\x1f".join([str(row[0]) for row in rows])
+        known = {row["lead_id"] for row in await conn.fetch(_LEADS_KNOWN, asked)}
+        fresh = [copy for row, copy in zip(rows, copies, strict=True) if row[0] not in known]
+        if await _LEAD.sent(conn, whole(fresh)):
             rows = [row for row in rows if row[0] in known]
     if rows:
         await conn.execute(_STATE, *columns(rows))
@@ -235,12 +235,14 @@ def _told(facts: Sequence[Fact]) -> _Told:
         if isinstance(event, _FINALS):
             _end(ends, fact, event)
     whole = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
+    leads = [_final(end) for end in ends.values()]
     return _Told(
         begun=whole,
         copies=_ATTEMPT.encoded(whole),
         ended=list(ended.values()),
         duplicates=duplicates,
-        leads=[_final(end) for end in ends.values()],
+        leads=leads,
+        lead_copies=_LEAD.each(leads),
         dead=[_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)],
         alive=[e.event_id for _, e in last.values() if not isinstance(e, LeadDeadLettered)],
     )

@@ -161,15 +161,23 @@ async def _added(conn: asyncpg.Connection, copies: bytes) -> bool:
 
 async def _updated(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
     payloads = [_jsonb(row) for row in rows]
+    if any(payloads):
+        await _upsert_with(conn, rows, payloads)
+    else:
+        await _upsert(conn, rows, payloads)
+    moving = [row for row in rows if row.rank > 0]
+    if moving:
+        await conn.execute(_ADVANCE, *columns([_state(row) for row in moving]))
+
+
+async def _upsert_with(conn: asyncpg.Connection, rows: Sequence[Row], payloads: Sequence[str | None]) -> None:
+    """Upsert with payloads, of which jsonb may refuse some."""
     try:
         async with conn.transaction():
             await _upsert(conn, rows, payloads)
     except _REFUSED:
         accepted = [await _if_taken(conn, *pair) for pair in zip(rows, payloads, strict=True)]
         await _upsert(conn, rows, accepted)
-    moving = [row for row in rows if row.rank > 0]
-    if moving:
-        await conn.execute(_ADVANCE, *columns([_state(row) for row in moving]))
 
 
 async def _upsert(conn: asyncpg.Connection, rows: Sequence[Row], payloads: Sequence[str | None]) -> None:

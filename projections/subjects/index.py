@@ -22,13 +22,15 @@ log = structlog.get_logger()
 _KNOWN = """
 SELECT hash, subject_id::text FROM subject_index WHERE hash = ANY(string_to_array($1, ','))
 """
-_SUBJECTS = "INSERT INTO subjects (id, first_seen_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[])"
-_INDEX = """
-INSERT INTO subject_index (hash, kind, subject_id) SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
-ON CONFLICT DO NOTHING
-"""
-_LEADS = """
-INSERT INTO subject_leads (subject_id, lead_id) SELECT * FROM unnest($1::uuid[], $2::text[])
+_NOTE = """
+WITH fresh AS (
+    INSERT INTO subjects (id, first_seen_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[])
+), named AS (
+    INSERT INTO subject_index (hash, kind, subject_id)
+    SELECT * FROM unnest($3::text[], $4::text[], $5::uuid[])
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO subject_leads (subject_id, lead_id) SELECT * FROM unnest($6::uuid[], $7::text[])
 ON CONFLICT DO NOTHING
 """
 
@@ -67,11 +69,13 @@ class SubjectIndex:
                     owner[name] = subject
                     index[name] = (kind, subject)
                 links.add((owner[name], lead_id))
-        if fresh:
-            await conn.execute(_SUBJECTS, *columns(list(fresh.items())))
-        if index:
-            await conn.execute(_INDEX, *columns([(name, *row) for name, row in index.items()]))
-        await conn.execute(_LEADS, *columns(sorted(links)))
+        names, kinds, owners = (
+            [*index],
+            [kind for kind, _ in index.values()],
+            [who for _, who in index.values()],
+        )
+        leads = columns(sorted(links))
+        await conn.execute(_NOTE, [*fresh], [*fresh.values()], names, kinds, owners, *leads)
 
     def _named(self, facts: Sequence[Fact]) -> list[tuple[Fact, str, Group]]:
         naming = ((fact, event) for fact, event in events(facts) if isinstance(event, NAMING))
