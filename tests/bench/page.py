@@ -21,8 +21,9 @@ BOUNDS = {
     "processing": "Two scripts and ten commands inside them per event; then Python in the engine."
     " Two processes and Redis have two cores between them here: without work one process and Redis fill"
     " them.",
-    "projection": "Python: a third of its time reads and decodes entries, a third makes rows of them, the"
-    " rest is the driver and its round trips. Postgres writes meanwhile, and needs less.",
+    "projection": "Postgres's statements and what the loop does between them, one after the other; a thread"
+    " decodes the next batch meanwhile and makes its rows, which is more than half of Python's time. Of"
+    " Postgres's a third is `event_log`, a fifth `webhook_events`, a fifth persons and subjects.",
     "end_to_end": "Processor time of each lead's outside calls: three processors share one core here, all"
     " else the other.",
     "commands": "One by one, every step is a round trip of its own; saturated, many leads share a script. The"
