@@ -116,8 +116,8 @@ class Batch(list[Fact]):
 def made(facts: Sequence[Fact], make: Callable[[Sequence[Fact]], Made]) -> Made:
     """What ``make`` makes of a batch's facts.
 
-    What a read model asks of one batch the projector makes of the next while Postgres writes this one, so
-    ``make`` must be a function of the facts alone.
+    What a read model asks of one batch the projector makes of the next, in a thread while Postgres writes
+    this one, so ``make`` must be a function of the facts alone.
     """
     if not isinstance(facts, Batch):
         return make(facts)

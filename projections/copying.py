@@ -34,6 +34,8 @@ _bool = struct.Struct(">i?").pack
 Kind = Callable[[Sequence[Any]], list[bytes]]
 """Puts the values of a column into the form of its type; any of them may be None."""
 
+# A kind for each type of a column.
+
 
 def text(values: Sequence[str | None]) -> list[bytes]:
     return [_NULL if v is None else _size(len(b := v.encode())) + b for v in values]

@@ -13,13 +13,13 @@ import asyncpg
 from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
-from ops.together import end_all
+from ops.together import end_all, together
 from projections import acts, archive, checkpoint, plans
 from projections.aside import aside
 from projections.batch import Batch, Fact, Position, made
 from projections.model import Apply
 from projections.models import models
-from projections.reading import ReadAhead
+from projections.reading import ReadAhead, Taken, decoded
 from projections.redaction import redacted
 from projections.subjects.index import SubjectIndex
 from schema.codec import PayloadCodec
@@ -93,7 +93,7 @@ class Projector:
             self._next = Batch(())
         if not self._next:
             await self._reader.fill(block_s)
-            self._next = Batch(self._reader.take())
+            self._next = Batch(decoded(self._reader.take()))
         facts, self._next = self._next, Batch(())
         if facts:
             ahead = asyncio.create_task(self._read_ahead())
@@ -116,15 +116,16 @@ class Projector:
         return dict(self._at or {})
 
     async def _read_ahead(self) -> None:
-        """Read the next batch, and make of it what was made of the last, while Postgres is busy with this."""
+        """Make of the next batch what was made of the last, and read on, while Postgres is busy with this."""
         if not self._reader.more:
             return
         with suppress(StorageUnavailable, KeyMissing):  # whoever needs it will meet it again
             await self._reader.fill(0)
-            await aside(self._make_ready)
+            taken = self._reader.take()
+            await together(aside(lambda: self._make_ready(taken)), self._reader.refill())
 
-    def _make_ready(self) -> None:
-        self._next = Batch(self._reader.take())
+    def _make_ready(self, taken: Taken) -> None:
+        self._next = Batch(decoded(taken))
         for make in self._makes:
             self._next.make(make)
 

@@ -55,8 +55,16 @@ def _ms(entry: Entry) -> int:
     return int(entry[0].partition(b"-")[0])
 
 
+Taken = list[tuple[Position, list[Entry]]]
+
+
+def decoded(taken: Taken) -> list[Fact]:
+    """The facts of a batch."""
+    return [fact for (partition, stream), entries in taken for fact in facts_of(partition, stream, entries)]
+
+
 class ReadAhead:
-    """The entries behind the checkpoints, as facts, batch by batch."""
+    """The entries behind the checkpoints, batch by batch."""
 
     def __init__(self, client: Client, *, partitions: int, batch: int) -> None:
         """Set up.
@@ -86,6 +94,15 @@ class ReadAhead:
     def more(self) -> bool:
         """Whether something is known to be there beyond what was taken."""
         return any(lane.full or lane.ahead for lane in self._lanes.values())
+
+    async def refill(self) -> None:
+        """Read for the batch after the next, where a stream is known to have more.
+
+        Raises:
+            StorageUnavailable: Redis is away; nothing was changed.
+        """
+        if any(lane.full for lane in self._lanes.values()):
+            await self.fill(0)
 
     async def fill(self, block_s: float) -> None:
         """Read what the next batch lacks, waiting up to ``block_s`` only where nothing is known to be there.
@@ -121,16 +138,14 @@ class ReadAhead:
     def _fewer(self) -> None:
         self._count = max(min(_LEAST, self._most), self._count // 2)
 
-    def take(self) -> list[Fact]:
+    def take(self) -> Taken:
         """The next batch: of each partition up to a moment that both its streams have been read to."""
-        facts: list[Fact] = []
+        taken: Taken = []
         lanes = list(self._lanes.values())
         for pair in zip(lanes[::2], lanes[1::2], strict=True):
             until = min(lane.until(self._count) for lane in pair)
-            for lane in pair:
-                partition, stream = lane.position
-                facts += facts_of(partition, stream, lane.take(self._count, until))
-        return facts
+            taken += [(lane.position, lane.take(self._count, until)) for lane in pair]
+        return taken
 
     async def close(self) -> None:
         """End what is still being read."""

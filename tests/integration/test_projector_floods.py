@@ -13,7 +13,7 @@ from projections.batch import Fact
 from projections.checkpoint import START
 from projections.copying import MANY
 from projections.projector import Projector, read_models
-from projections.reading import ReadAhead
+from projections.reading import ReadAhead, decoded
 from schema.codec import PlainCodec
 from schema.events import WebhookAccepted, encode
 
@@ -110,6 +110,22 @@ async def test_a_payload_that_jsonb_refuses_costs_only_itself_among_many(db, red
     assert [row["id"] for row in rows] == [event.event_id]
 
 
+async def test_an_alien_entry_among_many_is_copied_with_them(db, redis):
+    """The archive has it as it stood, and all the others as ever."""
+    entries = [e for e in flood() if isinstance(e[2], WebhookAccepted)]
+    stream, entry_id, _ = entries[MANY]
+    await put(redis, entries[:MANY])
+    await redis.xadd(stream, {"some": "thing"}, id=entry_id)
+    await put(redis, entries[MANY + 1 : 2 * MANY])
+    await drain(db, redis, 100_000)
+    rows = await db.fetch("SELECT type, count(*) AS number FROM event_log GROUP BY type ORDER BY type")
+    assert [tuple(row) for row in rows] == [("undecodable", 1), ("webhook_accepted", 2 * MANY - 1)]
+    fields = await db.fetchval(
+        "SELECT fields FROM event_log WHERE entry_id = $1 AND event_id IS NULL", entry_id
+    )
+    assert fields == '{"some": "thing"}'
+
+
 async def test_a_table_that_was_seen_empty_is_not_read_whole(db, redis):
     """Statistics of an empty table make the planner read it whole for each row asked for: here it may not."""
     read = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname = ANY($1::text[])"
@@ -133,7 +149,7 @@ async def batches(redis: Client, most: int) -> list[list[Fact]]:
     found = []
     while True:
         await reader.fill(0)
-        if not (facts := reader.take()):
+        if not (facts := decoded(reader.take())):
             return found
         found.append(facts)
         reader.took(0)
@@ -168,7 +184,7 @@ async def test_batches_grow_while_entries_are_small_and_shrink_when_a_batch_take
     sizes = []
     for seconds in (0.0, 0.0, 0.0, 60.0, 0.0):
         await reader.fill(0)
-        sizes.append(sum(fact.stream == "outcomes" for fact in reader.take()))
+        sizes.append(sum(fact.stream == "outcomes" for fact in decoded(reader.take())))
         reader.took(seconds)
     assert sizes[0] < sizes[1] < sizes[2]
     assert sizes[4] < sizes[3]
