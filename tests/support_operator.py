@@ -8,6 +8,7 @@ import orjson
 import redis.asyncio as redis
 from support_ingress import OUTCOMES, STREAM, Door, door_settings, lead
 
+from ops.redis import blocking_client
 from ops.settings import Settings
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
@@ -61,7 +62,7 @@ async def end(redis_url: str, event_id: str, *, error: str = "", message: str = 
 async def record(redis_url: str, database_url: str) -> None:
     """Be the projector until the record is up to date."""
     conn = await asyncpg.connect(database_url)
-    async with redis.Redis.from_url(redis_url, socket_timeout=30) as client:
+    async with blocking_client(redis_url, block_s=1) as client:
         made = Projector(conn, client, partitions=1, batch=500, models=read_models(PlainCodec()))
         while await made.poll_once(0.001):
             pass

@@ -13,6 +13,7 @@ from support_operator import ADMIN_TOKEN, operated_settings, record
 
 from ingress.app import build_app, open_deps
 from ops.migrate import migrate
+from ops.redis import blocking_client
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
 from schema.events import LeadProcessed, decode, encode, text_fields
@@ -74,7 +75,7 @@ async def finish_everything(url: str) -> None:
 async def record_everything(redis_url: str, database_url: str) -> None:
     """Be the projector."""
     conn = await asyncpg.connect(database_url)
-    async with redis.Redis.from_url(redis_url, socket_timeout=30) as client:
+    async with blocking_client(redis_url, block_s=5) as client:
         projector = Projector(conn, client, partitions=1, batch=500, models=read_models(PlainCodec()))
         while True:
             await projector.poll_once(5)
