@@ -54,17 +54,16 @@ def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], bytes]:
     times = [fact.ms for fact in facts]
     days = [_EPOCH + timedelta(days=number) for number in {ms // _DAY_MS for ms in times}]
     months = {datetime(day.year, day.month, 1, tzinfo=UTC) for day in days if day.year < _NO_SUCH_YEAR}
-    rows = [(ms, *_row(fact)) for ms, fact in zip(times, facts, strict=True)]
-    return sorted(months), COPY.encoded(rows)
+    return sorted(months), COPY.encoded(list(map(_row, times, facts)))
 
 
 def row_of(fact: Fact) -> tuple[object, ...]:
     """The row of a fact, in the order of `COPY`'s columns."""
-    return (fact.recorded_at, *_row(fact))
+    return _row(fact.recorded_at, fact)
 
 
-def _row(fact: Fact) -> tuple[object, ...]:
-    where = (fact.partition, fact.stream, fact.entry_id)
+def _row(recorded: object, fact: Fact) -> tuple[object, ...]:
+    where = (recorded, fact.partition, fact.stream, fact.entry_id)
     event = fact.event
     if event is None:
         return (*where, "undecodable", None, None, None, _json(fact.fields), None)

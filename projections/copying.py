@@ -84,7 +84,7 @@ def few(kind: Kind) -> Kind:
     def encoded(values: Sequence[Any]) -> list[bytes]:
         distinct = list(set(values))
         known = dict(zip(distinct, kind(distinct), strict=True))
-        return [known[value] for value in values]
+        return list(map(known.__getitem__, values))
 
     return encoded
 
@@ -112,7 +112,7 @@ class Copy:
         columns = zip(*rows, strict=True)
         fields = [kind(column) for kind, column in zip(self.kinds.values(), columns, strict=True)]
         begin = len(fields).to_bytes(2, "big")
-        return [b"".join(row) for row in zip(repeat(begin, len(rows)), *fields, strict=True)]
+        return list(map(b"".join, zip(repeat(begin, len(rows)), *fields, strict=True)))
 
     async def sent(self, conn: asyncpg.Connection, data: bytes) -> bool:
         """Add new rows, within the caller's transaction.

@@ -13,7 +13,7 @@ import asyncpg
 from ops.crashpoints import reached
 from ops.postgres import translated
 from ops.redis import Client
-from ops.together import end_all, together
+from ops.together import end_all
 from projections import acts, archive, checkpoint, plans
 from projections.aside import aside
 from projections.batch import Batch, Fact, Position, made
@@ -116,13 +116,13 @@ class Projector:
         return dict(self._at or {})
 
     async def _read_ahead(self) -> None:
-        """Make of the next batch what was made of the last, and read on, while Postgres is busy with this."""
+        """Read the next batch, and make of it what was made of the last, while Postgres is busy with this."""
         if not self._reader.more:
             return
         with suppress(StorageUnavailable, KeyMissing):  # whoever needs it will meet it again
             await self._reader.fill(0)
             taken = self._reader.take()
-            await together(aside(lambda: self._make_ready(taken)), self._reader.refill())
+            await aside(lambda: self._make_ready(taken))
 
     def _make_ready(self, taken: Taken) -> None:
         self._next = Batch(decoded(taken))

@@ -95,15 +95,6 @@ class ReadAhead:
         """Whether something is known to be there beyond what was taken."""
         return any(lane.full or lane.ahead for lane in self._lanes.values())
 
-    async def refill(self) -> None:
-        """Read for the batch after the next, where a stream is known to have more.
-
-        Raises:
-            StorageUnavailable: Redis is away; nothing was changed.
-        """
-        if any(lane.full for lane in self._lanes.values()):
-            await self.fill(0)
-
     async def fill(self, block_s: float) -> None:
         """Read what the next batch lacks, waiting up to ``block_s`` only where nothing is known to be there.
 
