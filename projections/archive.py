@@ -9,7 +9,7 @@ import orjson
 
 from projections import copying
 from projections.batch import Fact, columns, fact_of, made
-from projections.copying import Copy
+from projections.copying import Copy, Pieces
 
 _OWN_COLUMNS = ("event_id", "lead_id", "action", "type")
 
@@ -49,7 +49,7 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
         await conn.execute(_INSERT, *columns([row_of(fact) for fact in facts]))
 
 
-def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], bytes]:
+def _archived(facts: Sequence[Fact]) -> tuple[list[datetime], Pieces]:
     """The months that the facts lie in, and their rows as COPY sends them."""
     times = [fact.ms for fact in facts]
     days = [_EPOCH + timedelta(days=number) for number in {ms // _DAY_MS for ms in times}]

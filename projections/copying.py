@@ -5,16 +5,18 @@ driver would do so for the same price while Postgres waits. Whoever copies also 
 that is there already takes the whole COPY back.
 """
 
+import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import asyncpg
 
 MANY = 50  # from here on COPY is worth its round trips
+_PIECE = 300  # rows
 
 # https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"
 _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -33,6 +35,10 @@ _bool = struct.Struct(">i?").pack
 
 Kind = Callable[[Sequence[Any]], list[bytes]]
 """Puts the values of a column into the form of its type; any of them may be None."""
+
+Pieces = Iterable[bytes]
+"""What COPY sends; false where it is not worth it."""
+
 
 # A kind for each type of a column.
 
@@ -101,9 +107,17 @@ class Copy:
         """The names of the columns, in the order of a row's values."""
         return tuple(self.kinds)
 
-    def encoded(self, rows: Sequence[tuple[object, ...]]) -> bytes:
+    def encoded(self, rows: Sequence[tuple[object, ...]]) -> Pieces:
         """The rows as COPY sends them; nothing where they are too few."""
-        return whole(self.each(rows)) if len(rows) >= MANY else b""
+        return whole(self.each(rows)) if len(rows) >= MANY else ()
+
+    def pieces(self, rows: Iterable[tuple[object, ...]]) -> Iterator[bytes]:
+        """The same piece by piece: each is made when it is asked for, while Postgres writes the last."""
+        left = iter(rows)
+        yield _BEGIN
+        while some := list(islice(left, _PIECE)):
+            yield b"".join(self.each(some))
+        yield _END
 
     def each(self, rows: Sequence[tuple[object, ...]]) -> list[bytes]:
         """The rows in their binary form, for `whole`."""
@@ -114,7 +128,7 @@ class Copy:
         begin = len(fields).to_bytes(2, "big")
         return list(map(b"".join, zip(repeat(begin, len(rows)), *fields, strict=True)))
 
-    async def sent(self, conn: asyncpg.Connection, data: bytes) -> bool:
+    async def sent(self, conn: asyncpg.Connection, data: Pieces) -> bool:
         """Add new rows, within the caller's transaction.
 
         Returns:
@@ -125,17 +139,19 @@ class Copy:
         try:
             async with conn.transaction():
                 await conn.copy_to_table(
-                    self.table, source=_once(data), columns=self.columns, format="binary"
+                    self.table, source=_each(data), columns=self.columns, format="binary"
                 )
         except asyncpg.UniqueViolationError:
             return False
         return True
 
 
-def whole(rows: Sequence[bytes]) -> bytes:
+def whole(rows: Sequence[bytes]) -> Pieces:
     """Rows as COPY sends them; nothing where they are too few."""
-    return b"".join((_BEGIN, *rows, _END)) if len(rows) >= MANY else b""
+    return (b"".join((_BEGIN, *rows, _END)),) if len(rows) >= MANY else ()
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def _each(data: Pieces) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+        await asyncio.sleep(0)  # it leaves now

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from projections import copying
 from projections.batch import Fact, columns, events, json_object, made
-from projections.copying import MANY, Copy, whole
+from projections.copying import MANY, Copy, Pieces, whole
 from projections.model import Table
 from schema.erasing import ERASED
 from schema.events import (
@@ -165,7 +165,7 @@ class _Told(NamedTuple):
     """
 
     begun: list[_Row]
-    copies: bytes
+    copies: Pieces
     ended: list[_Row]
     duplicates: list[_Row]
     leads: list[_Row]
@@ -234,11 +234,11 @@ def _told(facts: Sequence[Fact]) -> _Told:
             last[event.event_id] = fact, event
         if isinstance(event, _FINALS):
             _end(ends, fact, event)
-    whole = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
+    attempts = [(*row[:_ENDS_AT], *ended.pop(key, row)[_ENDS_AT:]) for key, row in begun.items()]
     leads = [_final(end) for end in ends.values()]
     return _Told(
-        begun=whole,
-        copies=_ATTEMPT.encoded(whole),
+        begun=attempts,
+        copies=_ATTEMPT.encoded(attempts),
         ended=list(ended.values()),
         duplicates=duplicates,
         leads=leads,

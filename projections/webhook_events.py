@@ -10,7 +10,7 @@ import structlog
 
 from projections import copying
 from projections.batch import Fact, columns, json_object, made
-from projections.copying import Copy
+from projections.copying import MANY, Copy, Pieces
 from projections.model import Table
 from projections.rows import REPLAY, Row, fold
 
@@ -119,7 +119,7 @@ class _Parted(NamedTuple):
     """Rows that are most likely new, the same as COPY sends them, and all the others."""
 
     fresh: list[Row]
-    copies: bytes
+    copies: Pieces
     others: list[Row]
 
 
@@ -134,12 +134,13 @@ async def write(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
 
 
 def _of_batch(facts: Sequence[Fact]) -> _Parted:
-    return _parted(fold(facts))
+    parted = _parted(fold(facts))
+    return parted._replace(copies=tuple(parted.copies))
 
 
 def _parted(rows: Sequence[Row]) -> _Parted:
     fresh = [row for row in rows if row.source not in _KNOWN_SOURCES]
-    copies = COPY.encoded([row_of(row) for row in fresh])
+    copies = COPY.pieces(map(row_of, fresh)) if len(fresh) >= MANY else ()
     return _Parted(fresh, copies, [row for row in rows if row.source in _KNOWN_SOURCES])
 
 
@@ -152,7 +153,7 @@ async def _write(conn: asyncpg.Connection, rows: _Parted) -> None:
         await _updated(conn, left)
 
 
-async def _added(conn: asyncpg.Connection, copies: bytes) -> bool:
+async def _added(conn: asyncpg.Connection, copies: Pieces) -> bool:
     try:
         return await COPY.sent(conn, copies)
     except _REFUSED:
