@@ -150,14 +150,13 @@ class Storage:
         return found
 
     def _sealed(self, item: Appending) -> Appending:
-        event, forward = item.event, item.forward
+        event, dedup_key, known, forward = item
         payload = self._codec.seal(event.event_id, "payload", event.payload)
         if payload is not event.payload:
-            item = item._replace(event=replace(event, payload=payload))
+            event = replace(event, payload=payload)
         if forward is not None and forward.body:
-            body = self._codec.seal(forward.id, "payload", forward.body)
-            item = item._replace(forward=forward._replace(body=body))
-        return item
+            forward = forward._replace(body=self._codec.seal(forward.id, "payload", forward.body))
+        return Appending(event, dedup_key, known, forward)
 
     async def _store(self, items: Sequence[Appending]) -> list[Kept]:
         if self._spooling:
