@@ -24,7 +24,7 @@ from ops.batcher import Batcher
 from ops.redis import RedisRefused
 from ops.spool import Appends, Spool
 from schema.calls import Appended, Appending
-from schema.codec import PayloadCodec
+from schema.codec import PayloadCodec, PlainCodec
 from schema.errors import StorageUnavailable
 
 log = structlog.get_logger()
@@ -87,6 +87,7 @@ class Storage:
         self._spool = spool
         self._metrics = metrics
         self._codec = codec
+        self._clear = isinstance(codec, PlainCodec)
         self._batcher: Batcher[_Request, Sequence[Kept]] = Batcher(self._flush, most=_MOST_REQUESTS)
         self._most_in_flight = most_in_flight
         self._in_flight = 0
@@ -150,10 +151,10 @@ class Storage:
         return found
 
     def _sealed(self, item: Appending) -> Appending:
+        if self._clear:
+            return item
         event, dedup_key, known, forward = item
-        payload = self._codec.seal(event.event_id, "payload", event.payload)
-        if payload is not event.payload:
-            event = replace(event, payload=payload)
+        event = replace(event, payload=self._codec.seal(event.event_id, "payload", event.payload))
         if forward is not None and forward.body:
             forward = forward._replace(body=self._codec.seal(forward.id, "payload", forward.body))
         return Appending(event, dedup_key, known, forward)
