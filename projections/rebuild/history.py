@@ -11,7 +11,9 @@ from projections.archive import restored
 from projections.batch import Fact, Position, StreamName, fact_of
 from schema.keys import Keys
 
-CHUNK = 2_000
+# Each COPY leaves up to 63 pages of its table empty: Postgres lets a table grow by up to 64 at once, and only
+# VACUUM finds those left over. Of 2,000 entries at a time they are a third of `webhook_events`, of these 4 %.
+CHUNK = 10_000
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 # By time over all streams, so that what belongs to one event comes close together; within a millisecond the
