@@ -29,7 +29,7 @@ def verdicts(found: Figures, per_second: int) -> Iterator[Verdict]:
     pace = f"{check['entries']:,} entries, {check['entries_per_second']:,} a second"
     yield Verdict("a rebuild finds no difference", check["differences"] == 0, f"{_told(check)} in {pace}")
     entries = found["a_million"]["entries"]
-    yield _answered(f"with {entries:,} events on record", found["queries_ms_of_a_million"])
+    yield _answered(f"with the latest {entries:,} events on record", found["queries_ms_of_a_million"])
     whole = {name: asked for name, asked in found["queries_ms"].items() if name not in OF_ALL_ROWS}
     yield _answered("with the whole history, but for the plan's count of all its rows", whole)
     streams = found["streams"]
