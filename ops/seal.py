@@ -13,6 +13,7 @@ Text that does not begin like this is from before there were keys, and opens as 
 import hashlib
 import hmac
 import os
+import struct
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from weakref import WeakSet
@@ -32,8 +33,9 @@ _TAG = 16
 _WRAPPED = _NONCE + KEY_BYTES + _TAG
 _LEAST = _WRAPPED + _NONCE + _TAG
 _WRAP_DATA = b"c2s:sealed:v1:data-key"
-_RANDOM = KEY_BYTES + 2 * _NONCE
 _AHEAD = 64
+# A data key, the nonce to wrap it with, and the text's.
+_RANDOM = struct.Struct(f"{KEY_BYTES}s{_NONCE}s{_NONCE}s")
 _BODY_AT = len(PREFIX) + _ID_HEX + 1
 
 # How to encrypt with it, the nonce to do so with, and what stands before the ciphertext.
@@ -123,22 +125,20 @@ class SealingCodec:
         They are made ahead by the dozen: one by one, the calls of the kernel and the cold code of the cipher
         cost a door a fortieth of its time.
         """
-        try:
-            return self._ahead.pop()
-        except IndexError:
-            fresh = os.urandom(_AHEAD * _RANDOM)
-            first, *rest = (self._made(fresh[at : at + _RANDOM]) for at in range(0, len(fresh), _RANDOM))
-            self._ahead.extend(rest)
-            return first
+        while True:
+            try:
+                return self._ahead.pop()
+            except IndexError:
+                self._make_ahead()
 
     def forget(self) -> None:
         """Use none of the data keys that were made ahead."""
         self._ahead = []
 
-    def _made(self, fresh: bytes) -> _DataKey:
-        data_key, wrap_nonce, nonce = fresh[:KEY_BYTES], fresh[KEY_BYTES:-_NONCE], fresh[-_NONCE:]
-        wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
-        return aes_gcm(data_key).encrypt, nonce, wrap_nonce + wrapped + nonce
+    def _make_ahead(self) -> None:
+        for data_key, wrap_nonce, nonce in _RANDOM.iter_unpack(os.urandom(_AHEAD * _RANDOM.size)):
+            wrapped = self._wrap(wrap_nonce, data_key, _WRAP_DATA)
+            self._ahead.append((aes_gcm(data_key).encrypt, nonce, wrap_nonce + wrapped + nonce))
 
     def _enveloped(self, data_key: bytes, rest: bytes) -> str:
         wrap_nonce = hmac.digest(self._nonce_key, data_key, "sha256")[:_NONCE]
