@@ -30,6 +30,7 @@ from ops.settings import Settings
 from schema.calls import Appending, Forward
 from schema.codec import PayloadCodec
 from schema.errors import CodecError, StorageUnavailable
+from schema.events import flat_fields
 from schema.identity import event_id_of
 from schema.keys import Keys
 from schema.times import from_text
@@ -167,10 +168,7 @@ class Forwarder:
         with translated("reading forwards"):
             found = await self._reads.read(streams, count=_MOST_MOVED, block_s=block_s)
         for stream, rows in found:
-            entries = [
-                (entry_id, dict(zip(items[::2], items[1::2], strict=True))) for entry_id, items in rows
-            ]
-            copies = [copy for entry in entries if (copy := _copy(*entry)) is not None]
+            copies = [copy for entry_id, items in rows if (copy := _copy(entry_id, items)) is not None]
             await self.store.put(copies)
             with translated("moving forwards"):
                 await self.reader.xdel(stream, *(entry_id for entry_id, _ in rows))
@@ -262,8 +260,8 @@ def _answer(status: int, retry_after: str) -> Answer:
     return Answer(f"answered {status}", away=status >= _SERVER_ERROR or status in _AWAY, retry_after_s=wait_s)
 
 
-def _copy(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Copy | None:
-    flat = {name.decode(): value.decode() for name, value in fields.items()}
+def _copy(entry_id: bytes, items: Sequence[bytes]) -> Copy | None:
+    flat = flat_fields(items)
     try:
         received_at = from_text(flat["received_at"])
         return Copy(str(UUID(flat["id"])), flat["lead_id"], received_at, flat["headers"], flat["body"])

@@ -2,30 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 from structlog.testing import capture_logs
+from support_work import work
 
 from processor.crew import Crew
 from processor.work import Work
-from schema.calls import Entry, Lease
-from schema.events import WebhookAccepted
 
 MOST = 3
-
-
-def work(number: int) -> Work:
-    event = WebhookAccepted(
-        event_id=f"e{number}",
-        lead_id=f"lead-{number}",
-        action="on_create_lead",
-        version="",
-        source="webhook",
-        received_at=datetime.now(UTC),
-        payload="{}",
-    )
-    return Work(Entry(f"{number}-0", event), Lease("key", "me", number), 1, False, {}, 30.0, 0.0)
 
 
 class Leads:

@@ -1,14 +1,10 @@
 """Slots: how many leads are in work, and how many are read ahead of the ends to come."""
 
-from datetime import UTC, datetime
-
 import pytest
+from support_work import work
 
 from ops.settings import Settings
 from processor.slots import Slots
-from processor.work import Work
-from schema.calls import Entry, Lease
-from schema.events import WebhookAccepted
 
 MOST = 10
 
@@ -31,20 +27,6 @@ def clock():
 @pytest.fixture
 def slots(clock):
     return Slots(Settings.model_construct(processor_concurrency=MOST, c2s_rate_limit="0"), clock)
-
-
-def work(number: int) -> Work:
-    event = WebhookAccepted(
-        event_id=f"e{number}",
-        lead_id=f"lead-{number}",
-        action="on_create_lead",
-        version="",
-        source="webhook",
-        received_at=datetime.now(UTC),
-        payload="{}",
-    )
-    lease = Lease("c2s:{0}:lead:processing:lead", "me", 1)
-    return Work(Entry(f"{number}-0", event), lease, 1, False, {}, lease_ttl_s=30.0, renewed_at=0.0)
 
 
 def ended(slots: Slots, count: int) -> None:
