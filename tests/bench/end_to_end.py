@@ -40,6 +40,7 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
         stood = {name: (now - waited[name]) / stood_s for name, now in _waited(made).items()}
         await made.ended(count + 1, 240)
         memory = client.info("memory")["used_memory"] - before
+        entry = _bytes_of_an_entry(client)
         client.close()
         rows = [row[0] for row in await made.conn.fetch(_COMMITTED, "webhook_accepted")]
         ends = [row[0] for row in await made.conn.fetch(_COMMITTED, "lead_processed")]
@@ -52,7 +53,8 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
             "accept to the row of its end, p99 s": _p99(ends),
             "events without an end on record 5 s after": late,
             "entries pending 5 s after": pending,
-            "Redis bytes per untrimmed event (all its entries and keys)": round(memory / count),
+            "Redis bytes per untrimmed entry of the streams": round(entry),
+            "Redis bytes per webhook (all its entries and keys)": round(memory / count),
             **_rss(made),
             **_cpu(made, spent, count),
             **{
@@ -60,6 +62,12 @@ async def run(folder: Path, rounds: int, count: int) -> dict[str, object]:
                 for name, s in stood.items()
             },
         }
+
+
+def _bytes_of_an_entry(client: redis.Redis) -> float:
+    """Of both streams together: a new lead is three entries, and its message and findings lie in the last."""
+    streams = (KEYS.webhooks, KEYS.outcomes)
+    return sum(client.memory_usage(key, samples=0) or 0 for key in streams) / sum(map(client.xlen, streams))
 
 
 def _p99(times: list[float]) -> float:
