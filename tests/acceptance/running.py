@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import psutil
 import redis
+from support_forks import run_c2s
 
 from ops.dev.postgres_home import wheel_install
 
@@ -152,18 +153,3 @@ class Up:
             self.lines.append(line.rstrip("\n"))
             self._queue.put(line)
         self._queue.put(None)
-
-
-def run_c2s(
-    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """A CLI command to its end."""
-    return subprocess.run(
-        [C2S, *arguments],
-        cwd=cwd,
-        env=clean_environment(env),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )

@@ -23,6 +23,7 @@ from acceptance.canaries import (
     spellings,
 )
 from acceptance.canary_hands import Hands
+from support_forks import run_c2s
 from support_ingress import PREVIOUS
 from support_otlp import collector
 from support_subjects import postgres_texts, redis_texts
@@ -105,14 +106,9 @@ class Storm:
     async def c2s(self, *words: str) -> str:
         """A command of the operator; what it said."""
         data_dir = ("--data-dir", str(self.folder / "data"))
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        ran = await asyncio.create_subprocess_exec(
-            C2S, *words, *data_dir, env=kept, cwd=self.folder,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        out, _ = await ran.communicate()
-        assert ran.returncode == 0, out
-        return out.decode()
+        ran = await asyncio.to_thread(run_c2s, *words, *data_dir, cwd=self.folder)
+        assert ran.returncode == 0, ran
+        return ran.stdout + ran.stderr
 
 
 @pytest.mark.timeout(600)  # two systems start; the rest waits for what happens

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import redis.asyncio as aioredis
-from acceptance.running import run_c2s
+from support_forks import run_c2s
 from support_waiting import until
 
 from chaos.facts import left_in, unsettled

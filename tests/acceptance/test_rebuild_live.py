@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from acceptance.running import run_c2s
+from support_forks import run_c2s
 from support_waiting import until
 
 from chaos.facts import unsettled

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance.running import END_S, ROOT, Up, clean_environment, run_c2s
+from acceptance.running import END_S, ROOT, Up, clean_environment
+from support_forks import run_c2s
 
 from ops.queries import query
 

@@ -5,12 +5,11 @@ Screenshots go to the folder named by SCREENSHOTS (docs/img has those of the REA
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.running import C2S, Up, clean_environment
+from acceptance.running import Up
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from support_chromium import CHROMIUM
 
@@ -76,14 +75,7 @@ def serious_faults(page: Page) -> list[str]:
 
 def send(up: Up, lead_id: str) -> None:
     """As the README says."""
-    done = subprocess.run(
-        [C2S, "send", lead_id],
-        cwd=up.folder,
-        env=clean_environment(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = up.c2s("send", lead_id)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 from support_alerts import KEYS, System, system
+from support_forks import run_c2s
 from support_waiting import until
 
 from ops.alerts.check import check, heartbeat
@@ -19,7 +18,6 @@ from ops.alerts.rules import RULES
 from ops.migrate import migrate
 from projections.service import serve
 
-C2S = Path(sys.executable).with_name("c2s")
 DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
 
 
@@ -170,12 +168,8 @@ async def test_the_command(world, tmp_path):
     """0 if all is well, 1 with an alert, 2 for wrong settings; `--look` stores nothing; `list` remembers."""
 
     async def c2s(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        env = kept | world.environ | world.told.environ | more
-        return await asyncio.to_thread(
-            subprocess.run, [C2S, "alerts", *words], env=env, cwd=tmp_path, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+        env = world.environ | world.told.environ | more
+        return await asyncio.to_thread(run_c2s, "alerts", *words, env=env, cwd=tmp_path)
 
     well = await c2s("check")
     assert (well.returncode, "nothing is wrong" in well.stdout) == (0, True), well.stderr

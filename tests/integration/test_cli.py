@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from support_forks import run_c2s
 
 from ops.dev.redis_server import EmbeddedRedis
 from ops.migrate import migrate
@@ -46,10 +47,7 @@ class System:
         return kept | {"REDIS_URL": self.redis_url, "DATABASE_URL": self.database_url, "TZ": "UTC"} | extra
 
     async def c2s(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return await asyncio.to_thread(
-            subprocess.run, [C2S, *arguments], env=self.environment(**extra), capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+        return await asyncio.to_thread(run_c2s, *arguments, env=self.environment(**extra))
 
     async def json(self, *arguments: str) -> object:
         done = await self.c2s(*arguments, "--json")

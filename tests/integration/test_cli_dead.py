@@ -3,17 +3,15 @@
 import asyncio
 import getpass
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import asyncpg
 import pytest
+from support_forks import run_c2s
 from support_operator import actions, forget, record
 
 from ops.migrate import migrate
@@ -25,7 +23,6 @@ from schema.events import LeadDeadLettered, WebhookAccepted, decode, text_fields
 from schema.identity import CREATE, dedup_key, event_id_of
 from schema.keys import GROUP, Keys
 
-C2S = Path(sys.executable).with_name("c2s")
 KEYS = Keys(0)
 NOWHERE = "postgresql://postgres@127.0.0.1:1/none"
 
@@ -38,12 +35,8 @@ class Office:
     client: Client
 
     async def dead(self, *arguments: str, answer: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return await asyncio.to_thread(
-            subprocess.run, [C2S, "dead", *arguments], input=answer,
-            env=kept | {"REDIS_URL": self.redis_url, "DATABASE_URL": NOWHERE, "TZ": "UTC"} | more,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        env = {"REDIS_URL": self.redis_url, "DATABASE_URL": NOWHERE, "TZ": "UTC"} | more
+        return await asyncio.to_thread(run_c2s, "dead", *arguments, env=env, says=answer)
 
     async def listed(self, *arguments: str) -> list[dict]:
         done = await self.dead("list", *arguments, "--json")

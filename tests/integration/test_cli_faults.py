@@ -1,16 +1,14 @@
 """Every command in a broken world: one clear line, exit code 1 or 2, never a traceback."""
 
 import base64
-import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support_commands import CALLS, ENDLESS, tree
+from support_forks import run_c2s
 
-C2S = Path(sys.executable).with_name("c2s")
 NOWHERE_REDIS, NOWHERE_POSTGRES = "redis://127.0.0.1:1/0", "postgresql://postgres@127.0.0.1:1/none"
 # Need neither Redis nor Postgres, or only one of them.
 WITHOUT_POSTGRES = {"dead discard", "dead list", "dead replay", "dead show", "events show"}
@@ -20,7 +18,6 @@ WITHOUT_BOTH = {"completion", "keys new", "secret rotate", "send", "subscribe", 
 
 
 def calls(tmp_path: Path, names: set[str], **env: str) -> dict[str, subprocess.CompletedProcess[str]]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     given = {
         "C2S_TOKEN": "t", "C2S_BASE_URL": "http://127.0.0.1:1", "C2S_WEBHOOK_SECRET": "s",
         "WEBHOOK_URL": "http://127.0.0.1:1/hook",
@@ -28,10 +25,7 @@ def calls(tmp_path: Path, names: set[str], **env: str) -> dict[str, subprocess.C
     }  # fmt: skip
 
     def call(name: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [C2S, *name.split(), *CALLS[name]], env=kept | given | env, cwd=tmp_path, text=True,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=90, check=False,
-        )  # fmt: skip
+        return run_c2s(*name.split(), *CALLS[name], env=given | env, cwd=tmp_path)
 
     with ThreadPoolExecutor(3) as pool:
         return dict(zip(names, pool.map(call, names), strict=True))

@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import asyncpg
 import pytest
 import redis
+from support_forks import run_c2s
 
 from ops.migrate import migrate
 
-C2S = Path(sys.executable).with_name("c2s")
 ONE = "11111111-1111-5111-8111-111111111111"
 ROWS = """
 TRUNCATE forwards;
@@ -49,11 +46,8 @@ def c2s(redis_url: str, database_url: str):
         client.xadd("c2s:{0}:forwards", {"id": ONE})
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "DATABASE_URL": database_url}
-        env["FORWARD_URL"] = "https://hook.example/s3cret"
-        return subprocess.run(
-            [C2S, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
-        )
+        env = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
+        return run_c2s(*arguments, env=env | {"FORWARD_URL": "https://hook.example/s3cret"})
 
     return call
 

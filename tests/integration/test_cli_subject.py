@@ -2,20 +2,18 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 from support_engine import World, projecting
+from support_forks import run_c2s
 from support_subjects import places_of
 
 from ops.sandbox.people import invent
 
-C2S = Path(sys.executable).with_name("c2s")
 LEAD = "asked-1"
 
 
@@ -29,13 +27,9 @@ async def db(world: World) -> AsyncIterator[asyncpg.Connection]:
 async def subject(
     world: World, *arguments: str, cwd: Path, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"TZ": "UTC"}
-    env |= {"REDIS_URL": world.settings.redis_url.get_secret_value(), "C2S_TOKEN": "t"}
+    env = {"TZ": "UTC", "REDIS_URL": world.settings.redis_url.get_secret_value(), "C2S_TOKEN": "t"}
     env |= {"DATABASE_URL": world.settings.database_url.get_secret_value()}
-    return await asyncio.to_thread(
-        subprocess.run, [C2S, "subject", *arguments], env=env, cwd=cwd, input=answer, capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return await asyncio.to_thread(run_c2s, "subject", *arguments, env=env, cwd=cwd, says=answer)
 
 
 async def test_a_person_is_shown_exported_and_erased(world, db, tmp_path):

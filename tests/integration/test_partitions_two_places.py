@@ -1,16 +1,13 @@
 """A lead in two places, one fault or command at a time, while the number of partitions is being changed."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import pytest
+from support_forks import run_c2s
 from support_ingress import lead
 from support_partitions import Fleet, fleet
 from support_subjects import redis_texts
@@ -35,7 +32,6 @@ from schema.identity import Partitions, partition_of
 from schema.keys import Keys
 from schema.webhook import parse_body
 
-C2S = Path(sys.executable).with_name("c2s")
 MOVED = next(name for n in count() if partition_of(name := f"moved-{n}", 3) == 2)
 OLD, HOME = Keys(0), Keys(2)  # where it is by 1, and by 3
 
@@ -231,15 +227,7 @@ async def said(settings: Settings) -> tuple[str, str]:
 def command(running: Fleet, *arguments: str, **more: str) -> tuple[int, object]:
     """Exit code and answer of `c2s`; of the list, whether each partition is drained."""
     s = running.settings
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     places = {"REDIS_URL": s.redis_url.get_secret_value(), "DATABASE_URL": s.database_url.get_secret_value()}
-    done = subprocess.run(
-        [C2S, *arguments, "--json"],
-        env=kept | places | more,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_c2s(*arguments, "--json", env=places | more)
     answer = json.loads(done.stdout)
     return done.returncode, [row["drained"] for row in answer] if isinstance(answer, list) else answer

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestServer
+from support_forks import run_c2s
 from support_ingress import SECRET, door_settings, entries, open_door
 from support_waiting import until
 
@@ -34,8 +34,6 @@ from schema.codec import PlainCodec
 from schema.errors import Unauthorized
 from schema.identity import CREATE, dedup_key, event_id_of
 from schema.keys import BudgetKeys
-
-C2S = Path(sys.executable).with_name("c2s")
 
 
 @dataclass
@@ -291,13 +289,10 @@ async def test_off_by_default(world):
 async def test_the_command_reports_and_has_exit_codes(world, tmp_path):
     """`--check` finds and appends nothing (1), a run appends (0), `--check` is then content (0)."""
     await world.leads(count=4)
-    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | world.environ
 
     async def c2s(*words: str, **more: str) -> tuple[int, str, str]:
-        done = await asyncio.to_thread(
-            subprocess.run, [C2S, "reconcile", *words], env=environ | more, cwd=tmp_path, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+        env = world.environ | more
+        done = await asyncio.to_thread(run_c2s, "reconcile", *words, env=env, cwd=tmp_path)
         return done.returncode, done.stdout, done.stderr
 
     code, out, _ = await c2s("--check", "--json")

@@ -3,18 +3,16 @@
 import asyncio
 import base64
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 from support_engine import KEYS, World, projecting
+from support_forks import run_c2s
 
 from ingress.settled import Record
 from ops.dead import DeadLetters, Filter
@@ -287,13 +285,11 @@ async def test_the_commands_say_what_needs_which_key(sealed):
 
     def c2s(*words: str, keys: str) -> subprocess.CompletedProcess[str]:
         env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PAYLOAD_KEYS")},
             "REDIS_URL": sealed.settings.redis_url.get_secret_value(),
             "DATABASE_URL": sealed.settings.database_url.get_secret_value(),
             **({"PAYLOAD_KEYS": keys} if keys else {}),
         }
-        command = [Path(sys.executable).with_name("c2s"), "keys", *words]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return run_c2s("keys", *words, env=env)
 
     new = c2s("new", keys="").stdout.strip()
     assert len(base64.b64decode(new)) == 32

@@ -3,24 +3,23 @@
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from support_forks import run_c2s
 
 from ops.sandbox.app import create_app
 from ops.sandbox.config import SandboxConfig
 
-C2S = Path(sys.executable).with_name("c2s")
 SCRIPTS = Path(__file__).parents[2] / "ops" / "scripts"
 DOOR = "https://door.example.com/api/v1/webhook/leads"
 TOKEN = "url-token-of-ours"
 ALL = ["on_create_lead", "on_update_lead", "on_close_lead"]
-SUBSCRIBE = {"command": [C2S, "subscribe"], "script": [SCRIPTS / "register_c2s_webhook.sh"]}
-UNSUBSCRIBE = {"command": [C2S, "unsubscribe"], "script": [SCRIPTS / "unregister_c2s_webhook.sh"]}
+SUBSCRIBE = {"command": ["c2s", "subscribe"], "script": [SCRIPTS / "register_c2s_webhook.sh"]}
+UNSUBSCRIBE = {"command": ["c2s", "unsubscribe"], "script": [SCRIPTS / "unregister_c2s_webhook.sh"]}
 both = pytest.mark.parametrize("way", ["command", "script"])
 
 
@@ -31,17 +30,19 @@ class World:
     redis_url: str
 
     async def run(self, argv: list, *words: str, says: str = "", **env: str) -> subprocess.CompletedProcess:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        settings = {
+        env = {
             "C2S_BASE_URL": str(self.client.make_url("")).rstrip("/"),
             "C2S_TOKEN": "t",
             "C2S_RATE_LIMIT": "600/minute",
             "REDIS_URL": self.redis_url,
             "WEBHOOK_URL": DOOR,
             "C2S_WEBHOOK_SECRET": "hmac-secret",
-        }
+        } | env
+        if argv[0] == "c2s":
+            return await asyncio.to_thread(run_c2s, *argv[1:], *words, env=env, cwd=self.folder, says=says)
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return await asyncio.to_thread(
-            subprocess.run, [*argv, *words], env=kept | settings | env, cwd=self.folder, input=says,
+            subprocess.run, [*argv, *words], env=kept | env, cwd=self.folder, input=says,
             text=True, capture_output=True, timeout=60, check=False,
         )  # fmt: skip
 
@@ -159,7 +160,7 @@ async def test_c2s_that_refuses_is_told_with_code_1(world, way):
 )
 async def test_wrong_use_names_itself(world, words, env, named):
     """Exit code 2, before anything is asked of C2S."""
-    done = await world.run([C2S], *words, "--yes", **env)
+    done = await world.run(["c2s"], *words, "--yes", **env)
     assert (done.returncode, named in done.stderr) == (2, True), done.stderr
 
 

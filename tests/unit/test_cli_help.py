@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support_commands import options_of, tree
+from support_forks import run_c2s
 
 from ops.ages import since_of
 from ops.cli.completion import usual_shell
@@ -19,9 +20,7 @@ NOW = datetime(2026, 1, 21, 12, tzinfo=UTC)
 
 
 def c2s(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [C2S, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
-    )
+    return run_c2s(*arguments, cwd=cwd, env=ENVIRONMENT)
 
 
 def test_help_lists_every_command() -> None:

@@ -2,23 +2,19 @@
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from support_forks import run_c2s
 
 from ingress.verify import verifier_of
 from ops.settings import load_settings
 from ops.sign import sign, sign_standard
 
-C2S = Path(sys.executable).with_name("c2s")
 RAW = b'{"lead_id":"L1"}'
 
 
 def rotate(kind: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [C2S, "secret", "rotate", kind, *options], capture_output=True, text=True, timeout=60, check=False
-    )
+    return run_c2s("secret", "rotate", kind, *options)
 
 
 @pytest.mark.parametrize(
