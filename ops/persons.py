@@ -87,7 +87,6 @@ class Persons:
             codec: of the process; one that does not seal leaves persons in clear, too.
         """
         self._codec = codec if isinstance(codec, SealingCodec) else None
-        self._index = b""
 
     async def of(self, conn: Connection, cpfs: Iterable[str]) -> dict[str, Person]:
         """The persons with these CPFs; whoever has no key gets one, in the caller's transaction.
@@ -97,7 +96,8 @@ class Persons:
         """
         if self._codec is None:
             return {cpf: Person(cpf) for cpf in cpfs}
-        names = {cpf: await self.hashed(conn, "cpf", cpf) for cpf in cpfs}
+        index = await self._index(conn)
+        names = {cpf: _hashed(index, "cpf", cpf) for cpf in cpfs}
         keys = await self._keys(conn, [PERSON + name for name in names.values()], make=True)
         return {cpf: Person(name, keys[PERSON + name]) for cpf, name in names.items()}
 
@@ -119,11 +119,13 @@ class Persons:
         Raises:
             CodecError: as `of`; also without PAYLOAD_KEYS, where there is no such key.
         """
-        if not self._index:
-            if self._codec is None:
-                raise CodecError("keyed hashes need PAYLOAD_KEYS")
-            self._index = (await self._keys(conn, [INDEX], make=True))[INDEX]
-        return hmac.digest(self._index, f"{kind}\0{text}".encode(), hashlib.sha256).hex()[:_HASH_HEX]
+        if self._codec is None:
+            raise CodecError("keyed hashes need PAYLOAD_KEYS")
+        return _hashed(await self._index(conn), kind, text)
+
+    async def _index(self, conn: Connection) -> bytes:
+        """Asked for each time: one that was made in a transaction may have gone with it."""
+        return (await self._keys(conn, [INDEX], make=True))[INDEX]
 
     async def _keys(self, conn: Connection, names: list[str], *, make: bool) -> dict[str, bytes]:
         assert self._codec is not None  # noqa: S101 -- only asked where texts are sealed
@@ -136,3 +138,7 @@ class Persons:
             await conn.execute(_MAKE, missing, fresh)
             found |= {row["name"]: row["wrapped"] for row in await conn.fetch(_KEYS, missing)}
         return {name: base64.b64decode(self._codec.open(name, "key", text)) for name, text in found.items()}
+
+
+def _hashed(index: bytes, kind: str, text: str) -> str:
+    return hmac.digest(index, f"{kind}\0{text}".encode(), hashlib.sha256).hex()[:_HASH_HEX]

@@ -155,13 +155,11 @@ class Hashes:
         self._key = b""
 
     async def prepare(self, conn: Connection) -> None:
-        """Read the key, or make it; before the first `of`.
+        """Read the key, or make it; before the first `of` in each transaction, with which a new key may go.
 
         Raises:
             CodecError: it was sealed with a key that is not at hand.
         """
-        if self._key:
-            return
         stored = await conn.fetchval(_KEY, KEY)
         if stored is None:
             fresh = base64.b64encode(os.urandom(_KEY_BYTES)).decode()

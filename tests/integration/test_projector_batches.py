@@ -2,15 +2,20 @@
 
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
 from support_facts import KEYS, Stamped, World
 from support_record import EMPTY
 
+from ops.persons import Persons
 from ops.redis import Client, blocking_client
+from ops.seal import SealingCodec
+from ops.subjects import Hashes, named
 from projections.projector import Projector, read_models
 from schema.codec import PlainCodec
+from schema.errors import StorageUnavailable
 from schema.events import AttemptFailed, EventReplayed, LeadDeadLettered, encode
 
 # Each table with what names a row of it; surrogate keys differ from run to run, so persons go by CPF.
@@ -138,3 +143,36 @@ async def test_a_replay_starts_without_an_error_whatever_went_before_it(db, redi
             await projector(db, redis, 100).poll_once(0)
         row = await db.fetchrow("SELECT status, retry_count, error_message, error_code FROM webhook_events")
         assert tuple(row) == ("received", 0, None, None), f"cut after {cut}"
+
+
+@pytest.mark.parametrize("codec", [PlainCodec(), SealingCodec([bytes(32)])], ids=["clear", "sealed"])
+async def test_a_key_that_went_with_its_transaction_is_not_used(db, redis, codec):
+    """Hashes of persons are made with the key on record, also where the batch that made it was taken back."""
+    lost: list[int] = []
+
+    async def loses_the_first(conn: asyncpg.Connection, _: object) -> None:
+        if not lost and (keys := await conn.fetchval("SELECT count(*) FROM data_keys")):
+            lost.append(keys)
+            raise StorageUnavailable("as if Postgres had gone away")
+
+    await db.execute("TRUNCATE data_keys, subjects CASCADE")
+    await redis.flushall()
+    for name, entry_id, event in World(9).entries:
+        await redis.xadd(name, encode(event), id=entry_id)
+    models = (*read_models(codec), loses_the_first)
+    made = Projector(db, redis, partitions=1, batch=10_000, models=models)
+    left = 1
+    while left:
+        with suppress(StorageUnavailable):
+            left = await made.poll_once(0)
+    await made.aclose()
+    assert lost
+    hashes = Hashes(codec)
+    await hashes.prepare(db)
+    known = {row["hash"] for row in await db.fetch("SELECT hash FROM subject_index WHERE kind = 'cpf'")}
+    stored = {row["cpf"]: row["cpf_sealed"] for row in await db.fetch("SELECT cpf, cpf_sealed FROM people")}
+    persons = await Persons(codec).named(db, stored)
+    clear = {person.open("cpf", stored[name] or name) for name, person in persons.items()}
+    assert clear
+    assert {person.name for person in (await Persons(codec).of(db, clear)).values()} == set(stored)
+    assert {hashes.of(named("cpf", text)) for text in clear} == known
