@@ -112,9 +112,10 @@ def groups_of(event: Event, codec: PayloadCodec) -> Iterator[Group]:
     Raises:
         CodecError: it cannot be opened.
     """
-    if isinstance(event, _WITH_PAYLOAD) and event.payload:
-        yield customer_of(event.lead_id, codec.open(event.event_id, "payload", event.payload))
-    if isinstance(event, LeadProcessed) and event.enrichment:
+    if type(event) is not LeadProcessed:
+        if isinstance(event, _WITH_PAYLOAD) and event.payload:
+            yield customer_of(event.lead_id, codec.open(event.event_id, "payload", event.payload))
+    elif event.enrichment:
         found = _json(codec.open(event.event_id, "enrichment", event.enrichment))
         people = found.get("people") if isinstance(found, dict) else None
         for person in people if isinstance(people, list) else ():

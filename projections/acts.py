@@ -29,5 +29,5 @@ def _noted(facts: Sequence[Fact]) -> list[tuple[object, ...]]:
     return [
         (fact.at, event.actor, f"event {event.event_id}", event.reason, f"{fact.partition}:{fact.entry_id}")
         for fact, event in events(facts)
-        if isinstance(event, EventReplayed) and event.actor
+        if type(event) is EventReplayed and event.actor
     ]

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import fields
 
-from schema.events import EVENTS, Event, EventError, Outcome, decode, text_fields
+from schema.events import EVENTS, Event, EventError, Outcome, WebhookAccepted, decode, text_fields
 
 log = structlog.get_logger()
 
@@ -55,8 +55,10 @@ class Fact(Struct, frozen=True, gc=False):
     @property
     def at(self) -> datetime:
         """When it became true: the outcome's own time, else the entry's."""
-        own = self.event.at if isinstance(self.event, Outcome) else None
-        return own or self.recorded_at
+        event = self.event
+        if event is None or type(event) is WebhookAccepted:
+            return self.recorded_at
+        return event.at or self.recorded_at
 
 
 def fact_of(partition: int, stream: StreamName, entry_id: str, raw: Mapping[bytes, bytes]) -> Fact:
@@ -101,10 +103,12 @@ class Batch(list[Fact]):
 
     Attributes:
         events: see `events`.
+        hopeful: see `is_hopeful`.
     """
 
     def __init__(self, facts: Iterable[Fact]) -> None:
         super().__init__(facts)
+        self.hopeful = False
         self.made: dict[Callable[[Sequence[Fact]], Any], Any] = {}
         self.events = [(fact, fact.event) for fact in self if fact.event is not None]
 
@@ -125,6 +129,11 @@ def made(facts: Sequence[Fact], make: Callable[[Sequence[Fact]], Made]) -> Made:
         facts.make(make)
     found: Made = facts.made[make]
     return found
+
+
+def is_hopeful(facts: Sequence[Fact]) -> bool:
+    """Whether a row that only looks new may end the transaction: the batch is written once more then."""
+    return isinstance(facts, Batch) and facts.hopeful
 
 
 def events(facts: Iterable[Fact]) -> Iterable[tuple[Fact, Event]]:

@@ -8,6 +8,7 @@ that is there already takes the whole COPY back.
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, repeat
@@ -49,6 +50,11 @@ def text(values: Sequence[str | None]) -> list[bytes]:
 
 def jsonb(values: Sequence[str | None]) -> list[bytes]:
     return [_NULL if v is None else _json(len(b := v.encode()) + 1, 1) + b for v in values]
+
+
+def json_lines(values: Sequence[bytes]) -> list[bytes]:
+    """JSON that is bytes already; none may be None."""
+    return [_json(len(v) + 1, 1) + v for v in values]
 
 
 def uuid(values: Sequence[str | None]) -> list[bytes]:
@@ -121,27 +127,38 @@ class Copy:
 
     def each(self, rows: Sequence[tuple[object, ...]]) -> list[bytes]:
         """The rows in their binary form, for `whole`."""
-        if not rows:
-            return []
-        columns = zip(*rows, strict=True)
+        return self.joined(list(zip(*rows, strict=True))) if rows else []
+
+    def joined(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+        """The same of the values of each column."""
         fields = [kind(column) for kind, column in zip(self.kinds.values(), columns, strict=True)]
         begin = len(fields).to_bytes(2, "big")
-        return list(map(b"".join, zip(repeat(begin, len(rows)), *fields, strict=True)))
+        return list(map(b"".join, zip(repeat(begin, len(fields[0])), *fields, strict=True)))
 
-    async def sent(self, conn: asyncpg.Connection, data: Pieces) -> bool:
+    async def sent(self, conn: asyncpg.Connection, data: Pieces, *, hopeful: bool = False) -> bool:
         """Add new rows, within the caller's transaction.
+
+        Args:
+            conn: to Postgres.
+            data: what `encoded` or `pieces` made.
+            hopeful: spare the savepoint, and its two round trips.
 
         Returns:
             False, and nothing is written, where there were too few of them, or one is there already.
+
+        Raises:
+            UniqueViolationError: one is there already, with ``hopeful``: the transaction is over.
         """
         if not data:
             return False
         try:
-            async with conn.transaction():
+            async with nullcontext() if hopeful else conn.transaction():
                 await conn.copy_to_table(
                     self.table, source=_each(data), columns=self.columns, format="binary"
                 )
         except asyncpg.UniqueViolationError:
+            if hopeful:
+                raise
             return False
         return True
 

@@ -12,7 +12,7 @@ from itertools import chain
 from msgspec import ValidationError, convert
 
 from projections.batch import BIGINT_MAX, INT_MAX, LAST_YEAR, TIMES, Fact, StreamName, fact_of
-from schema.events import CLASSES, Event, Outcome, WebhookAccepted
+from schema.events import CLASSES, Event, WebhookAccepted
 
 Entry = tuple[bytes, list[bytes]]
 """The id of a stream's entry, and its names and values in turn."""
@@ -88,7 +88,7 @@ def _storable(cls: type[Event], events: Sequence[Event]) -> bool:
         times = [time for event in events if (time := getattr(event, name)) is not None]
         if times and not (min(times) > _EARLIEST and max(times) < _LATEST):
             return False
-    series = [(e.attempt, e.fence) for e in events if isinstance(e, Outcome)]
+    series = [(e.attempt, e.fence) for e in events if type(e) is not WebhookAccepted]
     return all(0 <= attempt <= INT_MAX and 0 <= fence <= BIGINT_MAX for attempt, fence in series)
 
 

@@ -96,7 +96,7 @@ class PeopleProjection:
         people: _People = {}
         links: _Links = {}
         for fact, event in events(facts):
-            if not isinstance(event, LeadProcessed) or not event.enrichment:
+            if type(event) is not LeadProcessed or not event.enrichment:
                 continue
             at = fact.at
             for person in self._found(event):

@@ -22,6 +22,7 @@ from projections.models import models
 from projections.reading import ReadAhead, Taken, decoded
 from projections.redaction import redacted
 from projections.subjects.index import SubjectIndex
+from projections.webhook_events import REFUSED
 from schema.codec import PayloadCodec
 from schema.errors import KeyMissing, StorageUnavailable
 
@@ -35,6 +36,8 @@ def read_models(codec: PayloadCodec) -> tuple[Apply, ...]:
     return archive.apply, *(m.apply for m in models(codec)), SubjectIndex(codec).apply, acts.apply
 
 
+# What ends a hopeful transaction: a row that looked new is there, or jsonb refuses a payload.
+_DASHED = (asyncpg.UniqueViolationError, *REFUSED)
 Committed = Callable[[Sequence[Fact], float], None]
 
 
@@ -138,15 +141,23 @@ class Projector:
         begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):
-            async with self._conn.transaction():
-                bare = await redacted(self._conn, facts)
-                for apply in self._models:
-                    await apply(self._conn, bare)
-                await checkpoint.advance(self._conn, at, after)
-                reached("project.before_commit")
+            try:
+                facts.hopeful = True
+                await self._apply(at, facts, after)
+            except _DASHED:
+                facts.hopeful = False
+                await self._apply(at, facts, after)
         reached("project.after_commit")
         self._at = {**at, **after}
         self._makes = tuple(facts.made)
         seconds = time.perf_counter() - begun
         self._reader.took(seconds)
         self._committed(facts, seconds)
+
+    async def _apply(self, at: dict[Position, str], facts: Batch, after: dict[Position, str]) -> None:
+        async with self._conn.transaction():
+            bare = await redacted(self._conn, facts)
+            for apply in self._models:
+                await apply(self._conn, bare)
+            await checkpoint.advance(self._conn, at, after)
+            reached("project.before_commit")

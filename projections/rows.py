@@ -95,11 +95,11 @@ def _apply(row: Row, fact: Fact, event: Event) -> None:
     if kind is WebhookDuplicated:
         return  # counted where its own row is written, so that it counts once
     fence = 0
-    if isinstance(event, WebhookAccepted):
+    if type(event) is WebhookAccepted:
         _take_webhook(row, fact, event)
     else:
         fence = event.fence
-        if isinstance(event, EventIgnored) and event.reason != ERASED:
+        if type(event) is EventIgnored and event.reason != ERASED:
             _take_webhook(row, fact, event)
     rank, status = _AFTER[kind]
     if fence < row.fence or (fence == row.fence and rank <= row.rank):
@@ -117,7 +117,7 @@ def _take_webhook(row: Row, fact: Fact, event: WebhookAccepted | EventIgnored) -
         return
     if row.source is None or event.source != REPLAY:
         row.raw_payload, row.source = event.payload, event.source
-        if isinstance(event, WebhookAccepted):
+        if type(event) is WebhookAccepted:
             row.version, row.entry_id = event.version, fact.entry_id
 
 
@@ -127,11 +127,11 @@ def _enter_state(row: Row, fact: Fact, event: Outcome) -> None:
     row.processed_at = fact.at if type(event) in _ENDS else None
     row.retry_at = row.result = None
     row.retry_count = event.attempt - 1 if event.attempt else 0
-    if isinstance(event, ProcessingStarted):
+    if type(event) is ProcessingStarted:
         return
     row.keep_error = False
     row.error_message = row.step = row.error_code = row.error_api = None
-    if isinstance(event, LeadProcessed):
+    if type(event) is LeadProcessed:
         row.result, row.message_ref = event.result or None, event.message_ref or row.message_ref
         row.timings, row.calls = event.timings or row.timings, event.calls or row.calls
         row.message = event.message or row.message
@@ -140,9 +140,9 @@ def _enter_state(row: Row, fact: Fact, event: Outcome) -> None:
         row.error_code, row.error_api = event.code or None, event.api or None
         if isinstance(event, LeadDeadLettered) or event.counted == 1:
             row.retry_count = event.attempt
-        if isinstance(event, AttemptFailed):
+        if type(event) is AttemptFailed:
             row.retry_at = event.retry_at
-    elif isinstance(event, EventReplayed):
+    elif type(event) is EventReplayed:
         row.reopened = True
-    elif isinstance(event, EventIgnored):
+    elif type(event) is EventIgnored:
         row.result = "erased" if event.reason == ERASED else "ignored"

@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from projections import copying
-from projections.batch import Fact, columns, events, json_object, made
+from projections.batch import Fact, columns, events, is_hopeful, json_object, made
 from projections.copying import MANY, Copy, Pieces, whole
 from projections.model import Table
 from schema.erasing import ERASED
@@ -187,26 +187,28 @@ async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the tables up to date with a batch; after `webhook_events`, whose rows it counts on."""
     told = made(facts, _told)
     ended = told.ended
-    if not await _ATTEMPT.sent(conn, told.copies):
+    if not await _ATTEMPT.sent(conn, told.copies, hopeful=is_hopeful(facts)):
         ended = [*told.begun, *ended]
     if ended:
         await conn.execute(_ATTEMPTS, *columns(ended))
     if told.duplicates:
         await conn.execute(_DUPLICATES, *columns(told.duplicates))
-    await _write_leads(conn, told.leads, told.lead_copies)
+    await _write_leads(conn, told.leads, told.lead_copies, hopeful=is_hopeful(facts))
     if told.dead:
         await conn.execute(_DEAD, *columns(told.dead))
     if told.alive:
         await conn.execute(_ALIVE, ",".join(told.alive))
 
 
-async def _write_leads(conn: asyncpg.Connection, rows: list[_Row], copies: list[bytes]) -> None:
+async def _write_leads(
+    conn: asyncpg.Connection, rows: list[_Row], copies: list[bytes], *, hopeful: bool
+) -> None:
     """One row per lead that reached an end in the batch."""
     if len(rows) >= MANY:
         asked = "\x1f".join([str(row[0]) for row in rows])
         known = {row["lead_id"] for row in await conn.fetch(_LEADS_KNOWN, asked)}
         fresh = [copy for row, copy in zip(rows, copies, strict=True) if row[0] not in known]
-        if await _LEAD.sent(conn, whole(fresh)):
+        if await _LEAD.sent(conn, whole(fresh), hopeful=hopeful):
             rows = [row for row in rows if row[0] in known]
     if rows:
         await conn.execute(_STATE, *columns(rows))
@@ -219,18 +221,18 @@ def _told(facts: Sequence[Fact]) -> _Told:
     duplicates: list[_Row] = []
     ends: dict[str, _End] = {}
     for fact, event in events(facts):
-        if isinstance(event, WebhookAccepted):
+        if type(event) is WebhookAccepted:
             continue
-        if isinstance(event, ProcessingStarted):
+        if type(event) is ProcessingStarted:
             begun[event.event_id, event.fence] = _started(fact, event)
             continue
-        if isinstance(event, WebhookDuplicated):
+        if type(event) is WebhookDuplicated:
             duplicates.append(_duplicate(fact, event))
             continue
-        erased = isinstance(event, EventIgnored) and event.reason == ERASED
-        if event.fence and not erased and not isinstance(event, EventReplayed):
+        erased = type(event) is EventIgnored and event.reason == ERASED
+        if event.fence and not erased and type(event) is not EventReplayed:
             ended[event.event_id, event.fence] = _ended(fact, event)
-        if erased or isinstance(event, _LIFE_OR_DEATH):
+        if erased or type(event) in _LIFE_OR_DEATH:
             last[event.event_id] = fact, event
         if isinstance(event, _FINALS):
             _end(ends, fact, event)
@@ -243,8 +245,8 @@ def _told(facts: Sequence[Fact]) -> _Told:
         duplicates=duplicates,
         leads=leads,
         lead_copies=_LEAD.each(leads),
-        dead=[_letter(f, e) for f, e in last.values() if isinstance(e, LeadDeadLettered)],
-        alive=[e.event_id for _, e in last.values() if not isinstance(e, LeadDeadLettered)],
+        dead=[_letter(f, e) for f, e in last.values() if type(e) is LeadDeadLettered],
+        alive=[e.event_id for _, e in last.values() if type(e) is not LeadDeadLettered],
     )
 
 
@@ -254,7 +256,7 @@ def _end(ends: dict[str, _End], fact: Fact, event: LeadProcessed | LeadDeadLette
     if known is not None and event.fence <= known.event.fence:
         return
     ref, contact = (known.message_ref, known.contact) if known else ("", "")
-    if isinstance(event, LeadProcessed):
+    if type(event) is LeadProcessed:
         ref, contact = event.message_ref or ref, event.contact or contact
     ends[event.lead_id] = _End(fact, event, ref, contact)
 
@@ -265,8 +267,8 @@ def _started(fact: Fact, event: ProcessingStarted) -> _Row:
 
 def _ended(fact: Fact, event: Outcome) -> _Row:
     head = (event.event_id, event.fence, event.attempt, event.instance, None, fact.at, event.type)
-    counted = not isinstance(event, AttemptFailed) or event.counted == 1
-    if isinstance(event, _FAILURES):
+    counted = type(event) is not AttemptFailed or event.counted == 1
+    if type(event) is not LeadProcessed and isinstance(event, _FAILURES):
         error = (event.step or None, event.code or None, event.api or None, event.error or None)
         return (*head, *error, counted, json_object(event.calls))
     return (*head, None, None, None, None, counted, None)
@@ -284,7 +286,7 @@ def _duplicate(fact: Fact, event: WebhookDuplicated) -> _Row:
 
 def _final(end: _End) -> _Row:
     event = end.event
-    result = event.result if isinstance(event, LeadProcessed) else ""
+    result = event.result if type(event) is LeadProcessed else ""
     status = STATUS_AFTER[event.type]
     head = (event.lead_id, event.event_id, event.action, status, result or None)
     return (*head, end.message_ref or None, end.contact or None, event.fence, end.fact.at)

@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from projections import copying
-from projections.batch import Fact, columns, json_object, made
+from projections.batch import Fact, columns, is_hopeful, json_object, made
 from projections.copying import MANY, Copy, Pieces
 from projections.model import Table
 from projections.rows import REPLAY, Row, fold
@@ -60,7 +60,7 @@ COPY = Copy(
 # Of a batch that does not hold the webhook itself, or a replayed copy of it: the row is there most likely.
 _KNOWN_SOURCES = (None, REPLAY)
 # What jsonb answers to JSON that it cannot hold: lone surrogates, numbers beyond numeric, too much.
-_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 # An escaped NUL, unless its backslash is itself escaped.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -125,12 +125,12 @@ class _Parted(NamedTuple):
 
 async def apply(conn: asyncpg.Connection, facts: Sequence[Fact]) -> None:
     """Bring the rows of a batch up to date."""
-    await _write(conn, made(facts, _of_batch))
+    await _write(conn, made(facts, _of_batch), hopeful=is_hopeful(facts))
 
 
 async def write(conn: asyncpg.Connection, rows: Sequence[Row]) -> None:
     """Bring rows up to date."""
-    await _write(conn, _parted(rows))
+    await _write(conn, _parted(rows), hopeful=False)
 
 
 def _of_batch(facts: Sequence[Fact]) -> _Parted:
@@ -144,19 +144,21 @@ def _parted(rows: Sequence[Row]) -> _Parted:
     return _Parted(fresh, copies, [row for row in rows if row.source in _KNOWN_SOURCES])
 
 
-async def _write(conn: asyncpg.Connection, rows: _Parted) -> None:
+async def _write(conn: asyncpg.Connection, rows: _Parted, *, hopeful: bool) -> None:
     """Copy in what is most likely new, bring the others up to date: the end is as if all were the latter."""
     left = rows.others
-    if not await _added(conn, rows.copies):
+    if not await _added(conn, rows.copies, hopeful=hopeful):
         left = [*rows.fresh, *left]
     if left:
         await _updated(conn, left)
 
 
-async def _added(conn: asyncpg.Connection, copies: Pieces) -> bool:
+async def _added(conn: asyncpg.Connection, copies: Pieces, *, hopeful: bool) -> bool:
     try:
-        return await COPY.sent(conn, copies)
-    except _REFUSED:
+        return await COPY.sent(conn, copies, hopeful=hopeful)
+    except REFUSED:
+        if hopeful:
+            raise
         return False
 
 
@@ -176,7 +178,7 @@ async def _upsert_with(conn: asyncpg.Connection, rows: Sequence[Row], payloads: 
     try:
         async with conn.transaction():
             await _upsert(conn, rows, payloads)
-    except _REFUSED:
+    except REFUSED:
         accepted = [await _if_taken(conn, *pair) for pair in zip(rows, payloads, strict=True)]
         await _upsert(conn, rows, accepted)
 
@@ -191,7 +193,7 @@ async def _if_taken(conn: asyncpg.Connection, row: Row, payload: str | None) -> 
     try:
         async with conn.transaction():
             await conn.execute("SELECT $1::jsonb", payload)
-    except _REFUSED as error:
+    except REFUSED as error:
         log.warning("payload.refused", event_id=row.event_id, kind=type(error).__name__)
         return None
     return payload

@@ -11,7 +11,7 @@ They are msgspec's structs: made from text in a fifth of the time that a datacla
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, final
 
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import astuple, fields
@@ -24,6 +24,7 @@ class EventError(LeadstreamError):
     """A stream entry does not decode into an event; it was not written by this code."""
 
 
+@final
 class WebhookAccepted(Struct, frozen=True, kw_only=True, gc=False):
     """A webhook was stored: the entry of the `webhooks` stream.
 

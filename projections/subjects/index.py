@@ -78,7 +78,7 @@ class SubjectIndex:
         await conn.execute(_NOTE, [*fresh], [*fresh.values()], names, kinds, owners, *leads)
 
     def _named(self, facts: Sequence[Fact]) -> list[tuple[Fact, str, Group]]:
-        naming = ((fact, event) for fact, event in events(facts) if isinstance(event, NAMING))
+        naming = ((fact, event) for fact, event in events(facts) if type(event) in NAMING)
         return [(fact, event.lead_id, group) for fact, event in naming for group in self._groups(event)]
 
     def _groups(self, event: Event) -> list[Group]:

@@ -11,11 +11,14 @@ from support_waiting import until
 
 from ops.migrate import migrate
 from ops.redis import Client, blocking_client, command_client
+from projections.copying import MANY
 from projections.models import models
 from projections.projector import Projector, read_models
+from projections.rebuild import history
 from projections.rebuild.run import LOCK, Rebuild, RebuildError, Report
 from schema.codec import PlainCodec
-from schema.events import encode
+from schema.events import WebhookAccepted, encode
+from schema.identity import event_id_of
 
 TABLES = [table.name for model in models(PlainCodec()) for table in model.tables]
 EMPTY = f"TRUNCATE {', '.join(TABLES)}, event_log, event_log_dropped, projection_checkpoints"
@@ -272,3 +275,19 @@ async def test_a_swap_while_webhooks_arrive_misses_nothing(db, dsn, redis, redis
     assert (after.differences, after.examples) == (0, [])
     archived = await db.fetchval("SELECT count(*) FROM event_log")
     assert archived == await redis.xlen(KEYS.webhooks) + await redis.xlen(KEYS.outcomes)
+
+
+async def test_what_was_accepted_once_more_long_after_is_in_the_way_of_no_copy(
+    db, redis, dsn, redis_url, monkeypatch
+):
+    """Many events whose dedup keys had expired, in a later piece of the archive: their rows are there."""
+    monkeypatch.setattr(history, "CHUNK", 2 * MANY)
+    leads = [f"again-{number}" for number in range(2 * MANY)]
+    for turn in range(2):
+        for number, lead in enumerate(leads):
+            head = {"event_id": event_id_of(lead), "lead_id": lead, "action": "on_create_lead"}
+            event = WebhookAccepted(**head, version="v1", source="webhook", received_at=T0, payload="{}")
+            await redis.xadd(KEYS.webhooks, encode(event), id=f"{1_700_000_000_000 + turn * 1_000}-{number}")
+    await drain(projector(db, redis, batch=10_000))
+    report = await rebuild(dsn, redis_url, check=True)
+    assert (report.differences, report.entries) == (0, 2 * len(leads)), report

@@ -112,9 +112,9 @@ MUTANTS = (
     Mutant(
         "checkpoint_in_the_transaction",
         "projections/projector.py",
-        "            async with self._conn.transaction():\n",
-        "            await checkpoint.advance(self._conn, at, after)\n            at = after\n"
-        "            async with self._conn.transaction():\n",
+        "        async with self._conn.transaction():\n",
+        "        await checkpoint.advance(self._conn, at, after)\n        at = after\n"
+        "        async with self._conn.transaction():\n",
         (PROJECTOR + "test_a_failure_inside_the_transaction_leaves_nothing",),
     ),
     Mutant(
@@ -189,10 +189,9 @@ MUTANTS = (
     Mutant(
         "checkpoint_in_the_transaction_not_after_it",
         "projections/projector.py",
-        "                await checkpoint.advance(self._conn, at, after)\n"
-        '                reached("project.before_commit")\n',
-        '            reached("project.before_commit")\n'
-        "            await checkpoint.advance(self._conn, at, after)\n",
+        "            await checkpoint.advance(self._conn, at, after)\n"
+        '            reached("project.before_commit")\n',
+        '        reached("project.before_commit")\n        await checkpoint.advance(self._conn, at, after)\n',
         (PROJECTOR + "test_a_checkpoint_that_cannot_be_written_takes_the_rows_with_it",),
     ),
     Mutant(
