@@ -141,8 +141,8 @@ class Projector:
         begun = time.perf_counter()
         self._at = None  # unless all goes well, the next call asks Postgres how far it came
         with translated("projecting"):
+            facts.hopeful = True
             try:
-                facts.hopeful = True
                 await self._apply(at, facts, after)
             except _DASHED:
                 facts.hopeful = False
